@@ -1,0 +1,1 @@
+"""Frozen networks from audio, image or text to float32 rows."""

@@ -1,0 +1,30 @@
+"""The one exception of the toolkit, and the nearest-name hint."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class A2IBenchError(Exception):
+    """A problem that the user can mend: one sentence with what was wrong, what was found and what to do.
+
+    The library raises it; only the CLI prints it, and exits with code 2.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
+    """Build the error for a wrong name, with the nearest right one.
+
+    Parameters
+    ----------
+    kind
+        What the name is of, for example ``"method"``.
+    name
+        The name that was given.
+    known
+        The names that exist.
+
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return A2IBenchError(f"There is no {kind} {name!r}; {hint}known: {', '.join(names)}.")

@@ -1,0 +1,1 @@
+"""The built-in suite: a small world, its test split, and networks that are really trained on it."""

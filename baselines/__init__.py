@@ -1,0 +1,1 @@
+"""The methods that a2ibench runs: one method, one module."""
