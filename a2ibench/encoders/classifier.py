@@ -1,0 +1,91 @@
+"""The image classifier of AIC: torchvision's ResNet-50 on ImageNet, and a small one of the same family.
+
+The paper does not say which classifier it used, and its repository has no metric code
+(guyyariv/AudioToken#10). ResNet-50 is torchvision's plain default: ``IMAGENET1K_V2`` (80.9 % top-1), or
+``IMAGENET1K_V1`` (76.1 %), the usual choice of 2023.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torchvision.models import ResNet, ResNet50_Weights, resnet50
+from torchvision.models.resnet import BasicBlock
+
+from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
+from a2ibench.errors import unknown
+
+
+def build_classifier(config: Mapping[str, Any]) -> nn.Module:
+    """Build the network: ``[n, 3, S, S]``, normalised → logits ``[n, C]``.
+
+    Parameters
+    ----------
+    config
+        As for `load`. With ``categories`` a ResNet of BasicBlocks with ``blocks`` of them in each stage
+        (default 1, 1, 1, 1); without it ResNet-50.
+
+    """
+    if "categories" not in config:
+        return resnet50(weights=None)  # type: ignore[no-any-return, unused-ignore]
+    blocks = list(config.get("blocks", (1, 1, 1, 1)))
+    network: nn.Module = ResNet(BasicBlock, blocks, num_classes=len(config["categories"]))
+    return network
+
+
+def published_weights(name: str) -> Any:
+    """Find torchvision's entry: its transforms and its category names belong to the weights."""
+    if name not in ResNet50_Weights.__members__:
+        raise unknown("set of ResNet-50 weights", name, ResNet50_Weights.__members__)
+    return ResNet50_Weights[name]
+
+
+class ClassifierEncoder(TorchImageEncoder):
+    """Images to logits.
+
+    Attributes
+    ----------
+    categories
+        The names of the columns.
+
+    """
+
+    name = "classifier"
+    categories: tuple[str, ...]
+
+    def __init__(
+        self, network: nn.Module, transform: Any, categories: tuple[str, ...], sha256: str, device: Device
+    ):
+        super().__init__(network, transform, len(categories), device)
+        self.categories, self.weights = categories, sha256
+        # Both of ResNet-50's weights have the same keys, and are told apart only by their resize.
+        self.preprocessing = f"1-{transform.resize_size[0]}to{transform.crop_size[0]}"
+
+
+def load(
+    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu"
+) -> ClassifierEncoder:
+    """Load the encoder.
+
+    Parameters
+    ----------
+    config
+        Published: ``weights``, ``"IMAGENET1K_V2"`` (default) or ``"IMAGENET1K_V1"``. Small: ``categories``
+        (the names, in the order of the logits), ``image_size`` (pixels, default 64) and ``blocks``.
+    weights, sha256
+        The file or state dict, and the hash that names it.
+    device
+        Where it runs.
+
+    """
+    entry = published_weights(config.get("weights", "IMAGENET1K_V2"))
+    if "categories" in config:
+        size = config.get("image_size", 64)
+        # The same recipe at other sizes: shorter side bilinear with antialias, centre crop, normalise.
+        transform, categories = entry.transforms(crop_size=size, resize_size=size), config["categories"]
+    else:
+        transform, categories = entry.transforms(), entry.meta["categories"]
+    network = build_classifier(config)
+    load_strict(network, weights, f"the classifier of {len(categories)} categories")
+    freeze(network, device, channels_last=True)
+    return ClassifierEncoder(network, transform, tuple(categories), sha256, device)

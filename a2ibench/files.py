@@ -1,0 +1,111 @@
+"""Files that are whole or not there at all: written beside their place, then renamed into it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from a2ibench.errors import A2IBenchError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+_NO_SPACE = "no space is left there; free some space, or choose another place"
+_NO_PERMISSION = "there is no permission to write there; choose another place"
+_REASONS = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: "that disk can only be read; choose another place",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; choose another place",
+    errno.EEXIST: "a file stands where a folder should; choose another place",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; its folder is made where it is missing.
+
+    Whoever reads `path` meanwhile, or after a crash, finds the old file or the new one, never a part.
+
+    Raises
+    ------
+    A2IBenchError
+        If the disk is full, or there is no permission, or something else than a file stands there.
+
+    """
+    with _mendable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Renaming over /dev/stdout or a pipe would take it away from everybody.
+        if path.exists() and not path.is_file():
+            raise A2IBenchError(f"{path} can't be written: it is not a file; choose another name.")
+        part = _part(path)
+        try:
+            # Not tempfile: its files are private (0600) and would stay so after the renaming.
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                # Without this, a power cut just after the renaming could leave an empty file under the name.
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:  # Ctrl-C leaves no litter either.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, with the line ends that it has, whole or not at all: see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def save_image(path: Path, image: "Image.Image") -> None:
+    """Save an image as PNG, whole or not at all; see `write_bytes`.
+
+    Metadata (EXIF, colour profile, texts) stay out, so that equal pixels make equal files and no prompt,
+    place or name travels along.
+    """
+    plain = image.copy() if image.mode in _PNG_MODES else image.convert("RGB")
+    plain.info = {key: value for key, value in image.info.items() if key == "transparency"}
+    buffer = BytesIO()
+    plain.save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and prove that one can write there, before hours of work that would end there.
+
+    Raises
+    ------
+    A2IBenchError
+        If one can't.
+
+    """
+    with _mendable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = _part(folder / "check")
+        try:
+            # One block: a full disk still lets one make an empty file.
+            part.write_bytes(bytes(4096))
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{token_hex(4)}.part")
+
+
+@contextmanager
+def _mendable(path: Path) -> Iterator[None]:
+    """Say in one sentence what kept `path` from being written."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+        raise A2IBenchError(f"{path} can't be written: {reason}.") from None

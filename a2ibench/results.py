@@ -1,0 +1,329 @@
+"""A result: one versioned JSON with scores, intervals, signatures, per-clip values and their provenance."""
+
+import csv
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from math import fsum, isclose
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import write_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCHEMA_VERSION = 1
+PACKAGES = (
+    "torch", "torchvision", "numpy", "scipy", "diffusers", "transformers", "open_clip_torch", "accelerate",
+    "pytorch-fid", "pillow", "soundfile", "soxr", "av", "safetensors", "tokenizers", "pydantic",
+)  # fmt: skip
+# Of the summing order and of the decimal digits, not of anything that could hide another number.
+_SAME = 1e-9
+
+_V = TypeVar("_V")
+# Sorted keys: equal results make equal files, and a diff of two files shows what differs.
+_Sorted = Annotated[dict[str, _V], AfterValidator(lambda found: dict(sorted(found.items())))]
+Scalar = str | int | float | bool | None
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Score(_Model):
+    """One number with its uncertainty and with every choice that made it."""
+
+    metric: str
+    """The metric's name, as AIS."""
+    value: float
+    """The score, in `unit`."""
+    low: float | None = None
+    """The lower end of the 95 % interval, where there is one."""
+    high: float | None = None
+    """The upper end of the 95 % interval."""
+    stderr: float | None = Field(default=None, ge=0)
+    """The standard error, for statistics of a whole set, as FID."""
+    n: int = Field(ge=0)
+    """How many clips (or images) the score is of."""
+    chance: float | None = None
+    """What images score that have nothing to do with their sounds."""
+    ceiling: float | None = None
+    """What the real images score."""
+    higher_is_better: bool
+    """Whether a higher score is better."""
+    unit: str
+    """Of the value: % or nothing."""
+    signature: str
+    """Every choice that changes the number. Only scores with equal signatures may be compared."""
+    extra: _Sorted[float] = Field(default_factory=dict)
+    """Numbers behind the score, as the terms of FID."""
+
+    @model_validator(mode="after")
+    def _interval(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval needs both ends, low and high")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the interval's low end {self.low} lies above its high end {self.high}")
+        return self
+
+
+class Provenance(_Model):
+    """With what a result was made."""
+
+    a2ibench: str
+    """The version of a2ibench."""
+    python: str
+    """The version of Python."""
+    platform: str
+    """The system and the processor's architecture."""
+    packages: _Sorted[str]
+    """The versions of the packages that compute."""
+    git_commit: str | None = None
+    """The commit of the checkout that a2ibench ran from, where it ran from one."""
+    git_dirty: bool | None = None
+    """Whether the code differed from that commit."""
+    device: str
+    """The processor's or the GPU's name."""
+    threads: int = Field(ge=1)
+    """How many threads computed."""
+    created: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    """When, in UTC."""
+    seconds: _Sorted[float]
+    """How long each stage took."""
+
+
+class Clips(_Model):
+    """The clips that a result is of."""
+
+    name: str
+    """The name of the set."""
+    n: int = Field(ge=0)
+    """How many clips."""
+    digest: str
+    """The sha256 over their ids, labels and files."""
+
+
+class Result(_Model):
+    """The scores of one method on one suite.
+
+    Building one with wrong values raises pydantic's ValidationError; `load` raises A2IBenchError.
+    """
+
+    schema_version: Literal[1] = 1
+    """The version of this format."""
+    method: str
+    """The method's name."""
+    suite: str
+    """The suite with its version, as mini@1."""
+    clips: Clips
+    """The clips."""
+    seed: int | None = None
+    """The seed of the images, where it is known."""
+    options: _Sorted[Scalar] = Field(default_factory=dict)
+    """The method's options."""
+    weights: _Sorted[str] = Field(default_factory=dict)
+    """The sha256 (or the id) of the weights of each network that took part."""
+    scores: list[Score]
+    """The scores, each metric once."""
+    items: _Sorted[_Sorted[float | None]] = Field(default_factory=dict)
+    """For each clip id the value of each per-clip metric; null where there is nothing to compare."""
+    labels: _Sorted[str] = Field(default_factory=dict)
+    """The label of each clip."""
+    notes: list[str] = Field(default_factory=list)
+    """What a reader must know beside the numbers."""
+    provenance: Provenance
+    """With what it was made."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        names = [score.metric for score in self.scores]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the metric {twice[0]} stands there twice")
+        unlabelled = sorted(set(self.items) - set(self.labels))
+        if unlabelled:
+            raise ValueError(f"the clip {unlabelled[0]} has values but no label")
+        if len(self.items) > self.clips.n:
+            raise ValueError(f"there are values for {len(self.items)} clips, but only {self.clips.n} clips")
+        for score in self.scores:
+            held = [item[score.metric] for item in self.items.values() if score.metric in item]
+            values = [value for value in held if value is not None]
+            if not held:
+                continue  # a statistic of the whole set
+            if not values:
+                raise ValueError(f"{score.metric} has a score but no clip with a value")
+            mean = fsum(values) / len(values)
+            if not isclose(score.value, mean, rel_tol=_SAME, abs_tol=1e-12):
+                raise ValueError(f"{score.metric} is {score.value!r}, but the mean of its clips is {mean!r}")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a result file.
+
+        Raises
+        ------
+        A2IBenchError
+            If the file is missing, is no result, has another schema version, or does not add up.
+
+        """
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise A2IBenchError(f"There is no {path}; 'a2ibench eval' writes a result file.") from None
+        except OSError as error:
+            raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
+        except (ValueError, RecursionError) as error:
+            raise A2IBenchError(f"{path} is not a result file: it is not JSON ({error}).") from None
+        if not isinstance(found, dict) or "schema_version" not in found:
+            raise A2IBenchError(
+                f"{path} is not a result file: it has no schema_version; 'a2ibench eval' writes one."
+            )
+        if found["schema_version"] != SCHEMA_VERSION:
+            raise A2IBenchError(
+                f"{path} has the schema version {found['schema_version']!r}, and this a2ibench reads "
+                f"{SCHEMA_VERSION}; use the version that wrote it, or make the result again."
+            )
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise A2IBenchError(
+                f"{path} is not a whole result: {f'{where}: ' if where else ''}{message}."
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Write the result, whole or not at all: equal results make equal files."""
+        text = json.dumps(self.model_dump(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(path, text + "\n")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The metrics that have per-clip values: first in the order of the scores, then the others."""
+        held = {metric for item in self.items.values() for metric in item}
+        scored = [score.metric for score in self.scores if score.metric in held]
+        return (*scored, *sorted(held - set(scored)))
+
+    def frame(self) -> "DataFrame":
+        """Give the per-clip values: clip_id, label, one column per metric (NaN: nothing to compare with)."""
+        import pandas as pd
+
+        rows = [
+            (clip_id, self.labels[clip_id], *(item.get(metric) for metric in self.columns))
+            for clip_id, item in self.items.items()
+        ]
+        table = pd.DataFrame(rows, columns=["clip_id", "label", *self.columns])
+        return table.astype(dict.fromkeys(self.columns, "float64"))
+
+    def write_items(self, path: Path) -> None:
+        """Write the per-clip values as CSV; the numbers read back to the last bit, a missing one is empty."""
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(["clip_id", "label", *self.columns])
+        for clip_id, item in self.items.items():
+            values = (item.get(metric) for metric in self.columns)
+            shown = ("" if value is None else repr(float(value)) for value in values)
+            writer.writerow([clip_id, self.labels[clip_id], *shown])
+        write_text(path, lines.getvalue())
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a result file."""
+    return Result.model_json_schema()
+
+
+# ----------------------------------------------------------------------------------------------- provenance
+
+
+def provenance(device: str, seconds: Mapping[str, float]) -> Provenance:
+    """Write down versions, commit, device and times. Takes some milliseconds and never fails.
+
+    Parameters
+    ----------
+    device
+        As torch calls it (``cpu``, ``cuda:0``), which is then given its full name, or any other text.
+    seconds
+        How long each stage took.
+
+    """
+    commit, dirty = _checkout(Path(__file__).resolve().parents[1])
+    return Provenance(
+        a2ibench=_version("a2ibench") or "unknown",
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        packages={name: found for name in PACKAGES if (found := _version(name))},
+        git_commit=commit,
+        git_dirty=dirty,
+        device=_device_name(device),
+        threads=_threads(),
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _checkout(root: Path) -> tuple[str | None, bool | None]:
+    """The commit of the checkout at `root` and whether its code is changed; None for all but a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None, None
+    # Inside a hook git's own variables point at another repository.
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+    def ask(*words: str) -> str:
+        # No optional locks: a benchmark must not get in the way of a commit in the same checkout.
+        command = [git, "--no-optional-locks", "-C", str(root), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environ)
+        return done.stdout.strip()
+
+    try:
+        # A virtual environment often lies inside somebody else's repository: git must know this very file.
+        ask("ls-files", "--error-unmatch", "a2ibench/__init__.py")
+        commit = ask("rev-parse", "HEAD")
+        return commit, bool(ask("status", "--porcelain", "--", "a2ibench", "metrics", "baselines"))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None, None
+
+
+def _device_name(device: str) -> str:
+    if device == "cpu":
+        return _cpu_name()
+    torch = sys.modules.get("torch")  # whoever computed on a GPU has loaded it
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(device))
+    return device
+
+
+def _cpu_name() -> str:
+    try:
+        # platform.processor() is empty on most Linux systems.
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "CPU"
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1

@@ -1,0 +1,66 @@
+"""The training split as arrays: drawn from seeds once, kept in the work folder, never shipped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from a2ibench.suites.mini import world
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Scenes of one split with their images ``uint8 [n, 64, 64, 3]`` and sounds ``int16 [m, 48000]``, m <= n."""
+
+    scenes: tuple[world.Scene, ...]
+    images: NDArray[np.uint8]
+    sounds: NDArray[np.int16]
+
+    @property
+    def kinds(self) -> NDArray[np.int64]:
+        """The kind of each scene."""
+        return np.array([scene.kind for scene in self.scenes])
+
+    def captions(self, rows: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
+        """Draw a training caption for each row."""
+        return [world.training_caption(self.scenes[row], rng) for row in rows]
+
+    def waves(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The sounds of these rows as float32 in [-1, 1]."""
+        return self.sounds[rows].astype(np.float32) / 32767
+
+    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The images of these rows as float32 ``[n, 3, 64, 64]`` in [0, 1]."""
+        return self.images[rows].transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+
+def load_bank(work: Path, split: str, images: int, sounds: int) -> Bank:
+    """Open the bank of a split, and draw it first where it is not there yet."""
+    scenes = tuple(world.draw_scene(split, index) for index in range(images))
+    pixels = _array(
+        work / f"{split}-images-{images}.npy",
+        (images, world.IMAGE_SIZE, world.IMAGE_SIZE, 3),
+        np.uint8,
+        lambda index: np.asarray(world.render(scenes[index])),
+    )
+    waves = _array(
+        work / f"{split}-sounds-{sounds}.npy",
+        (sounds, world.SAMPLES),
+        np.int16,
+        lambda index: np.round(world.sound(scenes[index]) * 32767),
+    )
+    return Bank(scenes, pixels, waves)
+
+
+def _array(path, shape, dtype, make):  # type: ignore[no-untyped-def]
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        array = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+        for index in track(range(shape[0]), description=path.stem):
+            array[index] = make(index)
+        array.flush()
+        part.rename(path)
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,181 @@
+"""The mini Stable Diffusion: autoencoder, text encoder, UNet, in the classes of the published one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2ibench.encoders.clip import text_tokenizer
+from a2ibench.suites.mini import world
+from a2ibench.suites.mini.build.data import Bank
+from a2ibench.suites.mini.build.fit import fit
+from a2ibench.suites.mini.build.perception import CONTEXT_LENGTH
+
+
+def edge_weight(images: Tensor) -> Tensor:
+    """Weigh pixels by the contrast round them, so that outlines count beside wide plain backgrounds."""
+    low = -F.max_pool2d(-images, 3, 1, 1)
+    contrast = (F.max_pool2d(images, 3, 1, 1) - low).amax(1, keepdim=True)
+    return 1 + 4 * contrast
+
+
+def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int):  # type: ignore[no-untyped-def]
+    """Train the autoencoder: 8 times down, 8 latent channels; loss weighted to edges, a trace of KL."""
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(32, 32, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=8,
+        norm_num_groups=8,
+        layers_per_block=1,
+        sample_size=64,
+    ).to(memory_format=torch.channels_last)
+
+    def images_of(source: Bank, rows: np.ndarray) -> Tensor:
+        images = torch.from_numpy(source.pixels(rows)) * 2 - 1
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        images = images_of(bank, rng.integers(len(bank.scenes), size=16))
+        # bfloat16 halves the time on processors that have it, and costs nothing elsewhere.
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = vae.encode(images).latent_dist
+            decoded = vae.decode(posterior.sample()).sample
+        error = decoded.float() - images
+        weight = edge_weight(images)
+        return (
+            (weight * (error**2 + 0.15 * error.abs())).mean() / weight.mean()
+            + 1e-5 * posterior.kl().float().mean() / 512
+        )  # fmt: skip
+
+    held_out = images_of(validation, np.arange(96))
+
+    def psnr() -> float:
+        decoded = vae.decode(vae.encode(held_out).latent_dist.mode()).sample.clamp(-1, 1)
+        return float(-10 * torch.log10((((decoded - held_out) / 2) ** 2).mean((1, 2, 3))).mean())
+
+    return fit("vae", vae, loss, steps=steps, lr=1.5e-3, work=work, ema=0.995, report={"psnr": psnr})
+
+
+class Denoiser(nn.Module):
+    """The UNet and the text encoder, trained together: there is no large CLIP to take a text tower from."""
+
+    def __init__(self, vocabulary: int):
+        super().__init__()
+        from diffusers import UNet2DConditionModel
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        self.text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=vocabulary,
+                hidden_size=128,
+                intermediate_size=256,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                max_position_embeddings=CONTEXT_LENGTH,
+                bos_token_id=vocabulary - 2,
+                eos_token_id=vocabulary - 1,
+                pad_token_id=vocabulary - 1,
+            )
+        )
+        self.unet = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=8,
+            out_channels=8,
+            block_out_channels=(64, 128),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=128,
+            attention_head_dim=4,
+            norm_num_groups=16,
+        ).to(memory_format=torch.channels_last)
+
+
+def scheduler_config() -> dict[str, Any]:
+    """The noise schedule of Stable Diffusion v1."""
+    return {
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "clip_sample": False,
+        "steps_offset": 1,
+    }
+
+
+@torch.inference_mode()
+def encode_latents(vae: Any, bank: Bank, count: int) -> tuple[Tensor, Tensor]:
+    """Encode the first images of a bank: means and standard deviations ``[count, 8, 8, 8]``."""
+    means, deviations = [], []
+    for start in range(0, count, 250):
+        images = torch.from_numpy(bank.pixels(np.arange(start, min(start + 250, count)))) * 2 - 1
+        posterior = vae.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
+        means.append(posterior.mean)
+        deviations.append(posterior.std)
+    return torch.cat(means).clone(), torch.cat(deviations).clone()
+
+
+def train_denoiser(
+    vae: Any, bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 12_000
+) -> Denoiser:
+    """Train UNet and text encoder on latents and captions: noise prediction, one caption in ten left out."""
+    from diffusers import DDPMScheduler
+
+    torch.manual_seed(0)
+    network = Denoiser(vocabulary)
+    tokenize = text_tokenizer(work / "tokenizer", CONTEXT_LENGTH)
+    means, deviations = encode_latents(vae, bank, len(bank.scenes))
+    held_out, _ = encode_latents(vae, validation, len(validation.scenes))
+    factor = 1 / float(means.std())
+    schedule = DDPMScheduler(**scheduler_config())
+    signal = schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
+
+    def predict(latents: Tensor, texts: list[str], times: Tensor, noise: Tensor) -> Tensor:
+        noisy = schedule.add_noise(latents, noise, times)
+        return network.unet(noisy, times, network.text_encoder(tokenize(texts)).last_hidden_state).sample
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        rows = rng.integers(len(bank.scenes), size=32)
+        texts = [text if rng.random() > 0.1 else "" for text in bank.captions(rows, rng)]
+        latents = (means[rows] + deviations[rows] * torch.randn(means[rows].shape)) * factor
+        times = torch.from_numpy(rng.integers(1000, size=32))
+        noise = torch.randn(latents.shape)
+        error = (predict(latents, texts, times, noise) - noise).square().mean((1, 2, 3))
+        # Min-SNR weights (arXiv 2303.09556): nearly clean latents teach little and would take over.
+        return (error * (5 / signal[times]).clamp(max=1)).mean()
+
+    def noise_error() -> float:
+        generator = torch.Generator().manual_seed(0)
+        times = torch.linspace(20, 980, len(held_out)).long()
+        noise = torch.randn(held_out.shape, generator=generator)
+        texts = [world.caption(scene) for scene in validation.scenes]
+        return float((predict(held_out * factor, texts, times, noise) - noise).square().mean())
+
+    report = {"validation": noise_error}
+    return fit("denoiser", network, loss, steps=steps, lr=1e-3, work=work, ema=0.999, report=report)  # type: ignore[return-value]
+
+
+def save_pipeline(vae: Any, network: Denoiser, work: Path, latent_std: float, folder: Path) -> None:
+    """Write the parts as a diffusers pipeline folder, weights in half precision."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTokenizer
+
+    vae.register_to_config(scaling_factor=1 / latent_std)
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=network.text_encoder,
+        tokenizer=CLIPTokenizer.from_pretrained(work / "tokenizer"),
+        unet=network.unet,
+        scheduler=DDIMScheduler(**scheduler_config(), set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)

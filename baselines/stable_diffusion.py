@@ -1,0 +1,147 @@
+"""Stable Diffusion, frozen: what draws for `sd-text` and for AudioToken, published or mini, in one class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from a2ibench.errors import A2IBenchError
+
+SCHEDULERS = {
+    "pndm": "PNDMScheduler",
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "dpm": "DPMSolverMultistepScheduler",
+}
+PLACEHOLDER = "<*>"
+
+
+class StableDiffusion:
+    """The frozen pipeline of a diffusers folder, with prompts whose placeholder may be any vector.
+
+    Parameters
+    ----------
+    folder
+        A diffusers pipeline folder: ``unet``, ``vae``, ``text_encoder``, ``tokenizer``, ``scheduler``.
+    device
+        Where it runs; on a GPU in half precision.
+    scheduler
+        One of `SCHEDULERS`, or None for the folder's own.
+
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", scheduler: str | None = None):
+        import diffusers
+
+        self.device = device
+        dtype = torch.float16 if device.startswith("cuda") else torch.float32
+        # The safety checker would blacken images by a network of its own, and a score would not tell.
+        self.pipeline: Any = diffusers.StableDiffusionPipeline.from_pretrained(
+            folder,
+            dtype=dtype,
+            safety_checker=None,
+            requires_safety_checker=False,
+            local_files_only=True,
+        )
+        if scheduler is not None:
+            if scheduler not in SCHEDULERS:
+                raise A2IBenchError(
+                    f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}."
+                )
+            kind = getattr(diffusers, SCHEDULERS[scheduler])
+            self.pipeline.scheduler = kind.from_config(self.pipeline.scheduler.config)
+        self.pipeline.to(device)
+        self.pipeline.set_progress_bar_config(disable=True)
+        for part in (self.pipeline.unet, self.pipeline.vae, self.pipeline.text_encoder):
+            part.requires_grad_(False).eval()
+        if device == "cpu":
+            self.pipeline.unet.to(memory_format=torch.channels_last)
+            self.pipeline.vae.to(memory_format=torch.channels_last)
+
+    @property
+    def token_width(self) -> int:
+        """Width of the text encoder's input embeddings."""
+        return int(self.pipeline.text_encoder.config.hidden_size)
+
+    def embed_prompts(self, prompts: Sequence[str], tokens: Tensor | None = None) -> Tensor:
+        """Encode prompts: ``[n, length, width]``.
+
+        Parameters
+        ----------
+        prompts
+            With `tokens`, each contains the placeholder ``<*>`` once.
+        tokens
+            ``[n, width]``: the vectors that take the placeholder's place among the input embeddings of the
+            text encoder. Gradients flow to them.
+
+        """
+        tokenizer, encoder = self.pipeline.tokenizer, self.pipeline.text_encoder
+        if tokens is None:
+            ids = torch.stack([self._ids(prompt)[0] for prompt in prompts])
+            return encoder(ids.to(self.device)).last_hidden_state
+        pairs = [self._ids(prompt) for prompt in prompts]
+        places = torch.tensor([place for _, place in pairs], device=self.device)
+        if (places < 0).any():
+            raise A2IBenchError(f"A prompt for AudioToken needs the placeholder {PLACEHOLDER}; found none.")
+        rows = torch.arange(len(prompts), device=self.device)
+
+        def put(module: Any, arguments: Any, embeddings: Tensor) -> Tensor:
+            embeddings = embeddings.clone()
+            embeddings[rows, places] = tokens.to(embeddings.dtype)
+            return embeddings
+
+        # A hook, and not a new row in the vocabulary: each clip of a batch has a vector of its own.
+        handle = encoder.get_input_embeddings().register_forward_hook(put)
+        try:
+            ids = torch.stack([ids for ids, _ in pairs]).to(self.device)
+            return encoder(ids).last_hidden_state
+        finally:
+            handle.remove()
+            del tokenizer
+
+    def token_embeddings(self, texts: Sequence[str]) -> Tensor:
+        """Give the mean input embedding of each text's own tokens: ``[n, width]`` (the classification loss)."""
+        tokenizer = self.pipeline.tokenizer
+        table = self.pipeline.text_encoder.get_input_embeddings()
+        rows = [
+            table(torch.tensor(tokenizer(text, add_special_tokens=False)["input_ids"], device=self.device))
+            for text in texts
+        ]
+        return torch.stack([row.mean(0) for row in rows])
+
+    def _ids(self, prompt: str) -> tuple[Tensor, int]:
+        """Tokenize a prompt to full length, and say where its placeholder stands (-1 without one)."""
+        tokenizer = self.pipeline.tokenizer
+        length = min(tokenizer.model_max_length, self.pipeline.text_encoder.config.max_position_embeddings)
+        before, mark, after = prompt.partition(PLACEHOLDER)
+        left = tokenizer(before, add_special_tokens=False)["input_ids"] if before.strip() else []
+        right = tokenizer(after, add_special_tokens=False)["input_ids"] if after.strip() else []
+        middle = [tokenizer.eos_token_id] if mark else []  # any id: its embedding is replaced
+        ids = [tokenizer.bos_token_id, *left, *middle, *right][: length - 1]
+        place = 1 + len(left) if mark else -1
+        if place >= length - 1:
+            raise A2IBenchError(f"The prompt {prompt!r} is too long: its placeholder lies beyond {length} tokens.")
+        ids += [tokenizer.eos_token_id]
+        ids += [tokenizer.pad_token_id] * (length - len(ids))
+        return torch.tensor(ids), place
+
+    @torch.inference_mode()
+    def draw(
+        self, embeddings: Tensor, seeds: Sequence[int], *, steps: int, guidance: float, size: int | None = None
+    ) -> list[Image.Image]:
+        """Draw one image per row of `embeddings`, each from its own seed."""
+        count = len(embeddings)
+        images: list[Image.Image] = self.pipeline(
+            prompt_embeds=embeddings,
+            negative_prompt_embeds=self.embed_prompts([""]).expand(count, -1, -1),
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            height=size,
+            width=size,
+            output_type="pil",
+        ).images
+        return images

@@ -1,0 +1,218 @@
+"""What a metric is: rows in, per-clip values or one set statistic out, a signature beside every number."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import fsum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2ibench.errors import A2IBenchError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.integer]
+AnyArray = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The encoders' outputs that the metrics read; row i of every per-clip array belongs to clip i.
+
+    Attributes
+    ----------
+    labels
+        The event label of each clip ("dog barking"), [N].
+    arrays
+        Rows by key ``what/encoder``: ``generated/clip-image`` [N, D], ``reference/clip-image`` [N, D],
+        ``audio/wav2clip`` [N, D], ``generated/category`` [N] (index of the top-1 category),
+        ``category/clip-text`` [C, D], ``label/clip-text`` [N, D], ``generated/inception`` [N, F],
+        ``reference/inception`` [M, F]. A metric asks only for those that it needs.
+    categories
+        The names of the image classifier's categories, [C]; may be empty.
+    clip_ids
+        The ids of the clips, [N]; may be empty. Only the metrics that draw at random need them.
+
+    """
+
+    labels: tuple[str, ...]
+    arrays: Mapping[str, AnyArray]
+    categories: tuple[str, ...] = ()
+    clip_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.clip_ids and len(self.clip_ids) != len(self.labels):
+            raise A2IBenchError(
+                f"There are {len(self.clip_ids)} clip ids for {len(self.labels)} labels: give one per clip."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: str) -> AnyArray:
+        if key not in self.arrays:
+            given = ", ".join(sorted(self.arrays)) or "none"
+            raise A2IBenchError(
+                f"The rows {key!r} are missing (given: {given}): run the encoder that makes them."
+            )
+        return self.arrays[key]
+
+    def per_clip(self, key: str) -> AnyArray:
+        """Give the rows under `key`, after checking that there is one for each clip."""
+        rows = self[key]
+        if len(rows) != len(self):
+            raise A2IBenchError(
+                f"{key!r} has {len(rows)} rows for {len(self)} clips: every clip needs exactly one row."
+            )
+        return rows
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Every choice that changes a number, in order. Numbers with equal signatures may share a column.
+
+    >>> str(Signature("AIS", (("v", "1"), ("neg", "all"))))
+    'AIS|v:1|neg:all'
+    """
+
+    name: str
+    pairs: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        # A bar inside a value, or a colon inside a key, would let two different signatures print alike.
+        for text in (self.name, *(part for pair in self.pairs for part in pair)):
+            if not text or text != text.strip() or "|" in text or "\n" in text:
+                raise A2IBenchError(
+                    f"The signature of {self.name!r} can't hold {text!r}: no bar, line break or blank edge."
+                )
+        keys = [key for key, _ in self.pairs]
+        if len(set(keys)) < len(keys) or any(":" in key for key in keys):
+            raise A2IBenchError(
+                f"The signature of {self.name!r} has a repeated key, or a colon in one: {keys}."
+            )
+
+    def __str__(self) -> str:
+        return "|".join((self.name, *(f"{key}:{value}" for key, value in self.pairs)))
+
+
+@dataclass(frozen=True)
+class SetStatistic:
+    """A number that belongs to a set of images and not to single clips, with its standard error."""
+
+    value: float
+    stderr: float
+    extra: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The declaration of a metric: data about it, and one function.
+
+    Attributes
+    ----------
+    name
+        What the user types and the tables print.
+    version
+        Raised by one whenever a change of the code changes a number.
+    encoders
+        The networks whose rows it reads, by the second half of the keys in :class:`Rows`.
+    higher_is_better, chance, bounds, unit, summary
+        For tables and help. `chance` is the expected score of images that ignore the sound, where it is
+        fixed.
+    options
+        The choices that tell this variant from others; they enter the signature in this order.
+    default
+        Whether it is shown unless the user asks for others.
+    per_clip
+        Rows to one value per clip, [N] float64. The score is their mean: :func:`mean_score`. A clip that has
+        nothing to be compared with is NaN, and left out of the mean.
+    statistic
+        Rows to one :class:`SetStatistic`. A metric has either this or `per_clip`.
+
+    """
+
+    name: str
+    version: int
+    encoders: tuple[str, ...]
+    summary: str
+    higher_is_better: bool
+    bounds: tuple[float, float]
+    chance: float | None = None
+    unit: str = "%"
+    options: Mapping[str, str] = field(default_factory=dict)
+    default: bool = False
+    per_clip: Callable[[Rows], FloatArray] | None = None
+    statistic: Callable[[Rows], SetStatistic] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.per_clip is None) == (self.statistic is None):
+            raise A2IBenchError(
+                f"The metric {self.name!r} must have either per_clip or statistic, and not both."
+            )
+
+    def signature(self, *, n: int, encoders: Mapping[str, str], suite: str) -> Signature:
+        """Write down every choice behind a score.
+
+        Parameters
+        ----------
+        n
+            How many clips have a value (for a set statistic: how many generated images).
+        encoders
+            The short id of each encoder, by its name. Others than this metric's are ignored.
+        suite
+            The suite with its version, as ``mini@1``.
+
+        """
+        missing = [name for name in self.encoders if name not in encoders]
+        if missing:
+            raise A2IBenchError(f"The signature of {self.name} needs the id of the encoder {missing[0]!r}.")
+        # One network may stand behind two names (CLIP's image and text towers): it is named once.
+        ids = list(dict.fromkeys(encoders[name] for name in self.encoders))
+        if any("+" in short for short in ids):
+            raise A2IBenchError(f"An encoder's id can't hold '+', which joins them in a signature: {ids}.")
+        enc = (("enc", "+".join(ids)),) if ids else ()
+        head, tail = (("v", str(self.version)), *enc), (("n", str(n)), ("suite", suite))
+        return Signature(self.name, (*head, *self.options.items(), *tail))
+
+
+def feature_pair(
+    x: AnyArray, y: AnyArray, names: tuple[str, str], *, least: tuple[int, int] = (2, 2)
+) -> tuple[FloatArray, FloatArray]:
+    """Check two sets of features, [N, d] and [M, d], and give copies in float64; `names` are for the errors.
+
+    Raises
+    ------
+    A2IBenchError
+        If a set has fewer rows than `least` or one that is not finite, or if the numbers of features differ.
+
+    """
+    for rows, name, fewest in zip((x, y), names, least, strict=True):
+        if rows.ndim != 2 or len(rows) < fewest:
+            raise A2IBenchError(
+                f"{name!r} must hold {fewest} or more rows, [N, d], but has the shape {rows.shape}."
+            )
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(wrong):
+            raise A2IBenchError(f"Row {wrong[0]} of {name!r} is not finite: check that image's file.")
+    if x.shape[1] != y.shape[1]:
+        raise A2IBenchError(
+            f"{names[0]!r} has {x.shape[1]} features and {names[1]!r} {y.shape[1]}: use one encoder for both."
+        )
+    return x.astype(np.float64), y.astype(np.float64)
+
+
+def mean_score(values: FloatArray) -> float:
+    """Average per-clip values, [N]; NaN, a clip that has nothing to be compared with, is left out.
+
+    The sum is exact, so the order of the clips does not change even the last bit.
+
+    Raises
+    ------
+    A2IBenchError
+        If no value is left.
+
+    """
+    kept = values[~np.isnan(values)]
+    if not len(kept):
+        raise A2IBenchError(f"None of the {len(values)} clips has anything to be compared with: add clips.")
+    return fsum(kept.tolist()) / len(kept)
