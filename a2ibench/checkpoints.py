@@ -282,11 +282,7 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
 
     content = read_checkpoint(path)
     for part in (content, content.get("state_dict"), content.get("model")):
-        if (
-            part
-            and isinstance(part, dict)
-            and all(isinstance(value, torch.Tensor) for value in part.values())
-        ):
+        if part and isinstance(part, dict) and all(isinstance(value, torch.Tensor) for value in part.values()):
             return dict(part)
     raise A2IBenchError(f"The weights file {path} holds no state dict; its keys begin {list(content)[:3]}.")
 
@@ -446,14 +442,10 @@ def _from_hub(checkpoint: Checkpoint, offline: bool) -> Path:
 
     if not checkpoint.is_folder:
         file = checkpoint.files[0] if checkpoint.files else checkpoint.file
-        return Path(
-            hf_hub_download(checkpoint.hub, file, revision=checkpoint.revision, local_files_only=offline)
-        )
+        return Path(hf_hub_download(checkpoint.hub, file, revision=checkpoint.revision, local_files_only=offline))
     wanted = list(checkpoint.files)
     folder = Path(
-        snapshot_download(
-            checkpoint.hub, revision=checkpoint.revision, allow_patterns=wanted, local_files_only=offline
-        )
+        snapshot_download(checkpoint.hub, revision=checkpoint.revision, allow_patterns=wanted, local_files_only=offline)
     )
     # Offline the client gives whatever part of the snapshot there is.
     for file in wanted:

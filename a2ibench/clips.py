@@ -150,8 +150,8 @@ def _clip(folder: Path, row: dict[str, Any], where: str) -> Clip:
     # DictReader puts fields too many under None, and None into fields too few.
     if None in row or None in row.values():
         raise A2IBenchError(
-            f"{where}: the row has {'more' if None in row else 'fewer'} fields than the header; put quotes round "
-            'a field that holds a comma, as "dog barking, howling".'
+            f"{where}: the row has {'more' if None in row else 'fewer'} fields than the header; put quotes "
+            'round a field that holds a comma, as "dog barking, howling".'
         )
     values = {column: row[column].strip() for column in COLUMNS}
     if not _SAFE_ID.fullmatch(values["clip_id"]):
@@ -163,8 +163,8 @@ def _clip(folder: Path, row: dict[str, Any], where: str) -> Clip:
         raise A2IBenchError(f"{where}: the label is empty; name the event that is heard.")
     if not values["label"].isprintable():
         raise A2IBenchError(
-            f"{where}: the label {values['label'][:60]!r} holds a line break or another character that can't be "
-            "printed; is a quote left open?"
+            f"{where}: the label {values['label'][:60]!r} holds a line break or another character that "
+            "can't be printed; is a quote left open?"
         )
     paths = {}
     for column in ("audio", "image"):
@@ -205,14 +205,11 @@ def read_audio(path: Path, rate: int) -> NDArray[np.float32]:
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
     if len(mono) < SHORTEST_SECONDS * found:
         raise A2IBenchError(
-            f"The audio file {path} lasts {len(mono) / found:.3f} s; at least {SHORTEST_SECONDS} s are "
-            "needed."
+            f"The audio file {path} lasts {len(mono) / found:.3f} s; at least {SHORTEST_SECONDS} s are needed."
         )
     _check_length(path, len(mono), found)
     if np.abs(mono).max() < SILENCE:
-        raise A2IBenchError(
-            f"The audio file {path} is silent (mixed to mono); take the clip out or give its sound."
-        )
+        raise A2IBenchError(f"The audio file {path} is silent (mixed to mono); take the clip out or give its sound.")
     if found == rate:
         return mono
     import soxr
@@ -236,8 +233,7 @@ def _decode_audio(path: Path) -> tuple[NDArray[np.float32], int]:
                 _check_length(path, read, file.samplerate)
             if read < file.frames:
                 raise A2IBenchError(
-                    f"The audio file {path} is truncated: {read} of {file.frames} samples could be read; "
-                    "make it again."
+                    f"The audio file {path} is truncated: {read} of {file.frames} samples could be read; make it again."
                 )
             samples = np.concatenate(blocks) if blocks else np.empty((0, file.channels), np.float32)
             return samples, file.samplerate
@@ -281,9 +277,7 @@ def _check_whole(path: Path) -> None:
 
 def _check_length(path: Path, samples: int, rate: int) -> None:
     if samples > LONGEST_SECONDS * rate:
-        raise A2IBenchError(
-            f"The audio file {path} lasts more than {LONGEST_SECONDS} s; cut the clip out of it."
-        )
+        raise A2IBenchError(f"The audio file {path} lasts more than {LONGEST_SECONDS} s; cut the clip out of it.")
 
 
 def _decode_video_audio(path: Path) -> tuple[NDArray[np.float32], int]:
@@ -334,9 +328,7 @@ def read_image(path: Path) -> Image.Image:
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
-        raise A2IBenchError(
-            f"{path} is not an image in a format that Pillow reads; save it as PNG."
-        ) from None
+        raise A2IBenchError(f"{path} is not an image in a format that Pillow reads; save it as PNG.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise A2IBenchError(f"The image {path} is too large to be read safely: {error}") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -344,13 +336,13 @@ def read_image(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB."""
+    """Convert any mode to RGB; ValueError for modes that have no colour, and pixels that are not finite."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
         if not np.isfinite(grey).all():
             raise ValueError("it has pixels that are not numbers (NaN or infinite)")
         # Sixteen bits say what white is. The wider modes don't: take the nearest usual scale that holds all.
-        scales = (65535.0,) if image.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
+        scales = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}.get(image.mode, (65535.0,))
         white = next((scale for scale in scales if grey.max(initial=0.0) <= scale), 65535.0)
         return Image.fromarray(np.round(grey.clip(0, white) / white * 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:

@@ -187,9 +187,7 @@ class Result(_Model):
         except (ValueError, RecursionError) as error:
             raise A2IBenchError(f"{path} is not a result file: it is not JSON ({error}).") from None
         if not isinstance(found, dict) or "schema_version" not in found:
-            raise A2IBenchError(
-                f"{path} is not a result file: it has no schema_version; 'a2ibench eval' writes one."
-            )
+            raise A2IBenchError(f"{path} is not a result file: it has no schema_version; 'a2ibench eval' writes one.")
         if found["schema_version"] != SCHEMA_VERSION:
             raise A2IBenchError(
                 f"{path} has the schema version {found['schema_version']!r}, and this a2ibench reads "
@@ -201,9 +199,7 @@ class Result(_Model):
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
-            raise A2IBenchError(
-                f"{path} is not a whole result: {f'{where}: ' if where else ''}{message}."
-            ) from None
+            raise A2IBenchError(f"{path} is not a whole result: {f'{where}: ' if where else ''}{message}.") from None
 
     def save(self, path: Path) -> None:
         """Write the result, whole or not at all: equal results make equal files."""

@@ -16,9 +16,7 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
 
     def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
         prompts = [options["prompt"].format(label=clip.label) for clip in clips]
-        return model.draw(
-            model.embed_prompts(prompts), seeds, steps=options["steps"], guidance=options["guidance"]
-        )
+        return model.draw(model.embed_prompts(prompts), seeds, steps=options["steps"], guidance=options["guidance"])
 
     return draw
 

@@ -48,9 +48,7 @@ class StableDiffusion:
         )
         if scheduler is not None:
             if scheduler not in SCHEDULERS:
-                raise A2IBenchError(
-                    f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}."
-                )
+                raise A2IBenchError(f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}.")
             kind = getattr(diffusers, SCHEDULERS[scheduler])
             self.pipeline.scheduler = kind.from_config(self.pipeline.scheduler.config)
         self.pipeline.to(device)
@@ -130,7 +128,13 @@ class StableDiffusion:
 
     @torch.inference_mode()
     def draw(
-        self, embeddings: Tensor, seeds: Sequence[int], *, steps: int, guidance: float, size: int | None = None
+        self,
+        embeddings: Tensor,
+        seeds: Sequence[int],
+        *,
+        steps: int,
+        guidance: float,
+        size: int | None = None,
     ) -> list[Image.Image]:
         """Draw one image per row of `embeddings`, each from its own seed."""
         count = len(embeddings)

@@ -54,9 +54,7 @@ def _categories(rows: Rows, count: int) -> IntArray:
     top = rows.per_clip("generated/category")
     wrong = np.flatnonzero((top < 0) | (top >= count)) if np.issubdtype(top.dtype, np.integer) else [0]
     if top.ndim != 1 or len(wrong):
-        raise A2IBenchError(
-            f"Row {wrong[0]} of 'generated/category' must be a whole number from 0 to {count - 1}."
-        )
+        raise A2IBenchError(f"Row {wrong[0]} of 'generated/category' must be a whole number from 0 to {count - 1}.")
     return top
 
 
@@ -74,9 +72,7 @@ def text_match(rows: Rows) -> FloatArray:
 def exact_match(rows: Rows) -> FloatArray:
     """100 where the category has the label's very name (but for case and outer blanks), else 0; [N]."""
     if not rows.categories:
-        raise A2IBenchError(
-            "AIC.exact compares names, and Rows.categories is empty: give the classifier's names."
-        )
+        raise A2IBenchError("AIC.exact compares names, and Rows.categories is empty: give the classifier's names.")
     top = _categories(rows, len(rows.categories))
     names = [name.strip().casefold() for name in rows.categories]
     same = [names[c] == label.strip().casefold() for c, label in zip(top, rows.labels, strict=True)]

@@ -52,9 +52,7 @@ class Rows:
     def __getitem__(self, key: str) -> AnyArray:
         if key not in self.arrays:
             given = ", ".join(sorted(self.arrays)) or "none"
-            raise A2IBenchError(
-                f"The rows {key!r} are missing (given: {given}): run the encoder that makes them."
-            )
+            raise A2IBenchError(f"The rows {key!r} are missing (given: {given}): run the encoder that makes them.")
         return self.arrays[key]
 
     def per_clip(self, key: str) -> AnyArray:
@@ -87,9 +85,7 @@ class Signature:
                 )
         keys = [key for key, _ in self.pairs]
         if len(set(keys)) < len(keys) or any(":" in key for key in keys):
-            raise A2IBenchError(
-                f"The signature of {self.name!r} has a repeated key, or a colon in one: {keys}."
-            )
+            raise A2IBenchError(f"The signature of {self.name!r} has a repeated key, or a colon in one: {keys}.")
 
     def __str__(self) -> str:
         return "|".join((self.name, *(f"{key}:{value}" for key, value in self.pairs)))
@@ -146,9 +142,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         if (self.per_clip is None) == (self.statistic is None):
-            raise A2IBenchError(
-                f"The metric {self.name!r} must have either per_clip or statistic, and not both."
-            )
+            raise A2IBenchError(f"The metric {self.name!r} must have either per_clip or statistic, and not both.")
 
     def signature(self, *, n: int, encoders: Mapping[str, str], suite: str) -> Signature:
         """Write down every choice behind a score.
@@ -188,9 +182,7 @@ def feature_pair(
     """
     for rows, name, fewest in zip((x, y), names, least, strict=True):
         if rows.ndim != 2 or len(rows) < fewest:
-            raise A2IBenchError(
-                f"{name!r} must hold {fewest} or more rows, [N, d], but has the shape {rows.shape}."
-            )
+            raise A2IBenchError(f"{name!r} must hold {fewest} or more rows, [N, d], but has the shape {rows.shape}.")
         wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(wrong):
             raise A2IBenchError(f"Row {wrong[0]} of {name!r} is not finite: check that image's file.")

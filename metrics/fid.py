@@ -65,9 +65,7 @@ def _trace_term(one: _Gaussian, two: _Gaussian) -> float:
 def _distance(one: _Gaussian, two: _Gaussian) -> float:
     shift = one.mean - two.mean
     value = float(shift @ shift) + one.trace() + two.trace() - 2.0 * _trace_term(one, two)
-    return max(
-        value, 0.0
-    )  # Only rounding can bring it below: equal sets end within about 1e-12 of the traces.
+    return max(value, 0.0)  # Only rounding can bring it below: equal sets end within about 1e-12 of the traces.
 
 
 def frechet_distance(x: AnyArray, y: AnyArray, *, names: tuple[str, str] = ("x", "y")) -> float:
@@ -98,9 +96,7 @@ def frechet_distance_from_statistics(mu1: AnyArray, s1: AnyArray, mu2: AnyArray,
         shapes = ", ".join(str(part.shape) for part in arrays)
         raise A2IBenchError(f"Means must be [d] and covariances [d, d] with one d; found {shapes}.")
     if not all(np.isfinite(part).all() for part in arrays):
-        raise A2IBenchError(
-            "A mean or covariance holds a number that is not finite: compute the statistics again."
-        )
+        raise A2IBenchError("A mean or covariance holds a number that is not finite: compute the statistics again.")
     return _distance(_from_statistics(*arrays[:2]), _from_statistics(*arrays[2:]))
 
 

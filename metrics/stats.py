@@ -46,18 +46,12 @@ class Difference(NamedTuple):
 def _sums_and_counts(values: AnyArray, clusters: Clusters) -> tuple[FloatArray, FloatArray]:
     """Sum and number of values in each cluster (by default, each value is its own), in a canonical order."""
     if values.ndim != 1 or np.isinf(values).any():
-        raise A2IBenchError(
-            f"Per-clip values must be finite and one-dimensional; found the shape {values.shape}."
-        )
+        raise A2IBenchError(f"Per-clip values must be finite and one-dimensional; found the shape {values.shape}.")
     if clusters is not None and len(clusters) != len(values):
-        raise A2IBenchError(
-            f"There are {len(clusters)} cluster names for {len(values)} values: give one per value."
-        )
+        raise A2IBenchError(f"There are {len(clusters)} cluster names for {len(values)} values: give one per value.")
     kept = ~np.isnan(values)
     if not kept.any():
-        raise A2IBenchError(
-            f"None of the {len(values)} per-clip values is a number: there is nothing to average."
-        )
+        raise A2IBenchError(f"None of the {len(values)} per-clip values is a number: there is nothing to average.")
     sums = values[kept].astype(np.float64)
     if clusters is None:
         return np.sort(sums), np.ones(len(sums))
@@ -151,9 +145,7 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """
     _check(level, 1)
     if not 0 <= successes <= n or n == 0:
-        raise A2IBenchError(
-            f"{successes} successes among {n} is no share: they must lie between 0 and n > 0."
-        )
+        raise A2IBenchError(f"{successes} successes among {n} is no share: they must lie between 0 and n > 0.")
     z = NORMAL.inv_cdf((1 + level) / 2)
     centre = (successes + z * z / 2) / (n + z * z)
     half = z * sqrt(successes * (n - successes) / n + z * z / 4) / (n + z * z)
@@ -224,16 +216,12 @@ def paired_difference(
     low, high = bootstrap_interval(apart, clusters=clusters, level=level, resamples=resamples, seed=seed)
     wins, losses, ties = (int(np.count_nonzero(mask)) for mask in (apart > 0, apart < 0, apart == 0))
     p_value = _sign_flip_p(sums, resamples, seed)
-    return Difference(
-        float(sums.sum() / counts.sum()), low, high, p_value, wins, losses, ties, wins + losses + ties
-    )
+    return Difference(float(sums.sum() / counts.sum()), low, high, p_value, wins, losses, ties, wins + losses + ties)
 
 
 def _paired(a: AnyArray, b: AnyArray) -> FloatArray:
     if a.shape != b.shape or a.ndim != 1:
-        raise A2IBenchError(
-            f"Values of shapes {a.shape} and {b.shape} can't be paired: give one of each per clip."
-        )
+        raise A2IBenchError(f"Values of shapes {a.shape} and {b.shape} can't be paired: give one of each per clip.")
     return a.astype(np.float64) - b.astype(np.float64)
 
 

@@ -43,9 +43,7 @@ def unit_rows(rows: AnyArray, name: str) -> FloatArray:
     wrong = np.flatnonzero(~np.isfinite(largest) | (largest == 0))
     if len(wrong):
         what = "all zeros" if largest[wrong[0]] == 0 else "not finite"
-        raise A2IBenchError(
-            f"Row {wrong[0]} of {name!r} is {what}: it has no direction; check that clip's file."
-        )
+        raise A2IBenchError(f"Row {wrong[0]} of {name!r} is {what}: it has no direction; check that clip's file.")
     # A power of two first, which rounds nothing: it keeps the squares of very large or small rows in range.
     scaled: FloatArray = np.ldexp(wide, -np.frexp(largest)[1][:, None])
     scaled /= np.sqrt((scaled * scaled).sum(axis=1))[:, None]
@@ -151,9 +149,7 @@ def one_negative(clip_ids: Sequence[str], seed: int = SEED) -> list[int]:
     """Draw one other clip for each from the seed and its id alone: the order of the clips changes nothing."""
     n = len(clip_ids)
     if len(set(clip_ids)) < n or n < 2:
-        raise A2IBenchError(
-            f"A random negative needs two or more clips with ids of their own; found {n} ids."
-        )
+        raise A2IBenchError(f"A random negative needs two or more clips with ids of their own; found {n} ids.")
     order = sorted(range(n), key=clip_ids.__getitem__)
     chosen = [0] * n
     for place, i in enumerate(order):
@@ -172,9 +168,7 @@ def win_rate_one(
     """
     x, y = unit_pair(images, conditions, names)
     if len(clip_ids) != len(x):
-        raise A2IBenchError(
-            f"There are {len(clip_ids)} clip ids for {len(x)} clips: a random negative needs them."
-        )
+        raise A2IBenchError(f"There are {len(clip_ids)} clip ids for {len(x)} clips: a random negative needs them.")
     margin = (x * y).sum(axis=1) - (x * y[one_negative(clip_ids, seed)]).sum(axis=1)
     result: FloatArray = np.where(np.abs(margin) <= TIE, 50.0, np.where(margin > 0, 100.0, 0.0))
     return result

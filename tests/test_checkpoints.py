@@ -263,9 +263,7 @@ def test_a_hub_folder(tmp_path, monkeypatch):
     import huggingface_hub
 
     folder = Checkpoint("sd", "sd", "MIT", hub="a/b", files=("model_index.json", "unet/config.json"))
-    monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda repo, **options: str(tmp_path / "snapshot")
-    )
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **options: str(tmp_path / "snapshot"))
     (tmp_path / "snapshot" / "unet").mkdir(parents=True)
     (tmp_path / "snapshot" / "model_index.json").touch()
     with pytest.raises(A2IBenchError, match=r"snapshot in .* has no unet/config\.json\): get it from"):
@@ -329,9 +327,7 @@ def test_broken_files_are_named(tmp_path, suffix):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"<html>404</html>" * 100):
         path.write_bytes(content)
-        with pytest.raises(
-            A2IBenchError, match=rf"net{suffix} .{len(content)} bytes. cannot be read"
-        ) as error:
+        with pytest.raises(A2IBenchError, match=rf"net{suffix} .{len(content)} bytes. cannot be read") as error:
             read_state_dict(path)
         assert "\n" not in str(error.value)
 

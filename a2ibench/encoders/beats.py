@@ -91,8 +91,7 @@ class BeatsConfig:
         for name in ("encoder_attention_heads", "conv_pos_groups"):
             if width % getattr(self, name):
                 raise A2IBenchError(
-                    f"BEATs needs an encoder_embed_dim that {name} divides; "
-                    f"found {width} and {getattr(self, name)}."
+                    f"BEATs needs an encoder_embed_dim that {name} divides; found {width} and {getattr(self, name)}."
                 )
 
     @classmethod
@@ -342,9 +341,7 @@ class Beats(nn.Module):
             else None
         )
         self.encoder = _Encoder(config)
-        self.predictor = (
-            nn.Linear(config.encoder_embed_dim, config.predictor_class) if config.predictor_class else None
-        )
+        self.predictor = nn.Linear(config.encoder_embed_dim, config.predictor_class) if config.predictor_class else None
 
     def forward(
         self,
@@ -378,9 +375,7 @@ class Beats(nn.Module):
         """
         wanted = tuple(layers) if layers is not None else (self.config.encoder_layers,)
         if not wanted or not all(1 <= number <= self.config.encoder_layers for number in wanted):
-            raise A2IBenchError(
-                f"BEATs has the blocks 1 to {self.config.encoder_layers}; asked for {list(wanted)}."
-            )
+            raise A2IBenchError(f"BEATs has the blocks 1 to {self.config.encoder_layers}; asked for {list(wanted)}.")
         x = self._patches(fbank)
         if (mask is None) != (mask_token is None):
             raise A2IBenchError("BEATs needs mask and mask_token together; found only one of them.")

@@ -53,18 +53,14 @@ class ClassifierEncoder(TorchImageEncoder):
     name = "classifier"
     categories: tuple[str, ...]
 
-    def __init__(
-        self, network: nn.Module, transform: Any, categories: tuple[str, ...], sha256: str, device: Device
-    ):
+    def __init__(self, network: nn.Module, transform: Any, categories: tuple[str, ...], sha256: str, device: Device):
         super().__init__(network, transform, len(categories), device)
         self.categories, self.weights = categories, sha256
         # Both of ResNet-50's weights have the same keys, and are told apart only by their resize.
         self.preprocessing = f"1-{transform.resize_size[0]}to{transform.crop_size[0]}"
 
 
-def load(
-    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu"
-) -> ClassifierEncoder:
+def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> ClassifierEncoder:
     """Load the encoder.
 
     Parameters

@@ -205,16 +205,12 @@ def load_clip(config: Mapping[str, Any], weights: Weights, sha256: str, device: 
     return Clip(config, weights, sha256, device)
 
 
-def load_image(
-    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu"
-) -> ClipImageEncoder:
+def load_image(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> ClipImageEncoder:
     """Load the image encoder; see `load_clip`."""
     return ClipImageEncoder(load_clip(config, weights, sha256, device))
 
 
-def load_text(
-    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu"
-) -> ClipTextEncoder:
+def load_text(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> ClipTextEncoder:
     """Load the text encoder; see `load_clip`."""
     return ClipTextEncoder(load_clip(config, weights, sha256, device))
 

@@ -113,9 +113,7 @@ class InceptionEncoder(TorchImageEncoder):
         self.weights, self.preprocessing = sha256, f"1-{network.size}"
 
 
-def load(
-    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu"
-) -> InceptionEncoder:
+def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> InceptionEncoder:
     """Load the encoder.
 
     Parameters

@@ -87,9 +87,7 @@ def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential
     """Build one stage; its first block changes the size where that is needed, as in torchvision."""
     shortcut = None
     if stride != 1 or inputs != outputs:
-        shortcut = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
-        )
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
     first = BasicBlock(inputs, outputs, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
 
@@ -99,9 +97,7 @@ class Head(nn.Module):
 
     def __init__(self, inputs: int, dim: int):
         super().__init__()
-        self.sequential = nn.Sequential(
-            nn.Linear(inputs, dim), nn.ReLU(), nn.Dropout(0.1), nn.Linear(dim, dim)
-        )
+        self.sequential = nn.Sequential(nn.Linear(inputs, dim), nn.ReLU(), nn.Dropout(0.1), nn.Linear(dim, dim))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[n, inputs]`` to ``[n, dim]``."""

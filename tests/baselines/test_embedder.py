@@ -78,9 +78,7 @@ def test_equals_the_definition_of_the_pooling(small: Embedder) -> None:
     columns = tokens.transpose(1, 2)
     unary, pairs = small.fga.un_models[0], small.fga.pp_models["0"]
     own = unary.feature_reduce(F.relu(unary.embed(columns)))[:, 0]
-    cosines = F.cosine_similarity(
-        pairs.embed_X(columns).mT[:, :, None], pairs.embed_Y(columns).mT[:, None, :], dim=3
-    )
+    cosines = F.cosine_similarity(pairs.embed_X(columns).mT[:, :, None], pairs.embed_Y(columns).mT[:, None, :], dim=3)
     a, b = small.fga.reduce_potentials[0].weight.flatten()
     weights = (a * own + b * cosines.mean(dim=2)).softmax(dim=1)
     assert torch.allclose(small(x), (weights[..., None] * tokens).sum(dim=1), atol=1e-6)
@@ -139,8 +137,6 @@ def test_every_parameter_learns() -> None:
     torch.manual_seed(0)
     embedder = Embedder(48, 16)
     embedder(torch.randn(4, 9, 48)).square().mean().backward()
-    learned = {
-        name for name, p in embedder.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
-    }
+    learned = {name for name, p in embedder.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     # The softmax cancels what it adds to every token alike.
     assert set(AUTHORS) - learned <= {"fga.un_models.0.feature_reduce.bias"}

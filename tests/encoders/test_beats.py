@@ -115,9 +115,7 @@ def full() -> Beats:
     # The position table stands in the first block alone: `load` shares it out.
     names = {name: shape for name, shape in published_shapes().items() if "relative" not in name}
     names[BIAS.format(0)] = (320, 12)
-    return beats.load(
-        BeatsConfig.from_dict(PUBLISHED), {name: seeded(name, shape) for name, shape in names.items()}
-    )
+    return beats.load(BeatsConfig.from_dict(PUBLISHED), {name: seeded(name, shape) for name, shape in names.items()})
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +198,7 @@ class TestPublishedSize:
         assert difference(tokens.mean(dim=0), original["layers_mean"]) < 2e-5
         assert difference(tags, original["tag"]) < 2e-6
 
-    def test_tags_equal_the_original_from_the_waveform_on(
-        self, full: Beats, original: dict[str, np.ndarray]
-    ) -> None:
+    def test_tags_equal_the_original_from_the_waveform_on(self, full: Beats, original: dict[str, np.ndarray]) -> None:
         with torch.no_grad():
             fbank = beats.fbank(sound()[:, :80_000])
             assert full(fbank, layers=(1,)).shape == (1, 248, 768)
@@ -214,9 +210,7 @@ class TestNetwork:
         batch = beats.fbank(sound(4).view(4, -1))
         together = mini(batch, layers=(2, 4))
         for number in range(4):
-            assert torch.allclose(
-                together[number], mini(batch[number : number + 1], layers=(2, 4))[0], atol=1e-5
-            )
+            assert torch.allclose(together[number], mini(batch[number : number + 1], layers=(2, 4))[0], atol=1e-5)
 
     @pytest.mark.parametrize(("frames", "tokens"), [(16, 8), (31, 8), (32, 16), (298, 144), (998, 496)])
     def test_any_number_of_frames(self, mini: Beats, frames: int, tokens: int) -> None:
@@ -244,9 +238,7 @@ class TestNetwork:
         changed = fbank.clone()
         changed[:, 16:32] += 1
         token = torch.ones(128)
-        assert torch.equal(
-            mini(fbank, mask=mask, mask_token=token), mini(changed, mask=mask, mask_token=token)
-        )
+        assert torch.equal(mini(fbank, mask=mask, mask_token=token), mini(changed, mask=mask, mask_token=token))
         assert not torch.allclose(mini(fbank), mini(fbank, mask=mask, mask_token=token))
         with pytest.raises(A2IBenchError, match="together"):
             mini(fbank, mask=mask)

@@ -26,10 +26,7 @@ def images(count):
     """RGB images of many sizes, as a folder of outputs has them."""
     rng = np.random.default_rng(0)
     sizes = [(64, 64), (96, 64), (40, 90), (128, 128)]
-    return [
-        Image.fromarray(rng.integers(0, 256, (*sizes[i % 4], 3), np.uint8)).convert("RGB")
-        for i in range(count)
-    ]
+    return [Image.fromarray(rng.integers(0, 256, (*sizes[i % 4], 3), np.uint8)).convert("RGB") for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +168,7 @@ def test_image_modes(image):
 
 def test_both_encoders_share_one_file(tmp_path, config, state):
     path = tmp_path / "clip.pt"
-    torch.save(
-        {key: value.half() if value.is_floating_point() else value for key, value in state.items()}, path
-    )
+    torch.save({key: value.half() if value.is_floating_point() else value for key, value in state.items()}, path)
     picture = load_encoder("clip-image", config, path)
     words = load_encoder("clip-text", config, path)
     assert picture.weights == words.weights

@@ -88,9 +88,7 @@ def test_keys_are_the_checkpoints():
         for block in (0, 1)
         for key in ("conv1.weight", "conv2.weight", *_norm("bn1"), *_norm("bn2"))
     }
-    shortcuts = {
-        f"layer{stage}.0.downsample.{key}" for stage in (2, 3, 4) for key in ("0.weight", *_norm("1"))
-    }
+    shortcuts = {f"layer{stage}.0.downsample.{key}" for stage in (2, 3, 4) for key in ("0.weight", *_norm("1"))}
     head = {f"audio_transform.sequential.{i}.{key}" for i in (0, 3) for key in ("weight", "bias")}
     assert keys == {f"audio_encoder.{key}" for key in stem | blocks | shortcuts} | head
 

@@ -146,9 +146,7 @@ def test_influence_is_the_derivative(n: int, m: int, d: int) -> None:
         assert influence[i] == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("n", "m", "d", "within"), [(200, 300, 8, 0.1), (200, 10, 30, 0.1), (30, 300, 40, 0.3)]
-)
+@pytest.mark.parametrize(("n", "m", "d", "within"), [(200, 300, 8, 0.1), (200, 10, 30, 0.1), (30, 300, 40, 0.3)])
 def test_standard_error_agrees_with_the_jackknife(n: int, m: int, d: int, within: float) -> None:
     x, y = RNG.standard_normal((n, d)) + 0.3, 1.3 * RNG.standard_normal((m, d))
     without = np.array([frechet_distance(np.delete(x, i, axis=0), y) for i in range(n)])

@@ -144,16 +144,12 @@ def test_a_new_metric_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_import_stays_light() -> None:
     code = "import sys, a2ibench.metrics as m; m.metrics(); print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"scipy", "torch", "pandas"} & set(loaded)
 
 
 def test_a_wrong_name_gets_the_nearest() -> None:
-    with pytest.raises(
-        A2IBenchError, match=r"There is no metric 'AIS\.sameclass'; did you mean 'AIS\.same-class'"
-    ):
+    with pytest.raises(A2IBenchError, match=r"There is no metric 'AIS\.sameclass'; did you mean 'AIS\.same-class'"):
         get("AIS.sameclass")
 
 
@@ -175,9 +171,7 @@ def test_mean_score_is_exact_and_leaves_nan_out() -> None:
         ("AIS", (("a", "b"), ("a", "c")), "repeated key"),
     ],
 )
-def test_signature_refuses_what_would_blur_it(
-    name: str, pairs: tuple[tuple[str, str], ...], sentence: str
-) -> None:
+def test_signature_refuses_what_would_blur_it(name: str, pairs: tuple[tuple[str, str], ...], sentence: str) -> None:
     with pytest.raises(A2IBenchError) as error:
         Signature(name, pairs)
     assert sentence in str(error.value)

@@ -31,9 +31,7 @@ def by_hand(x: np.ndarray, y: np.ndarray, labels: list[str], negatives: str) -> 
             "other-class": lambda j: labels[j] != labels[i],  # noqa: B023
         }[negatives]
         others = [s[i, j] for j in range(len(x)) if j != i and allowed(j)]
-        won = [
-            1.0 if other < s[i, i] - 1e-12 else 0.5 if other <= s[i, i] + 1e-12 else 0.0 for other in others
-        ]
+        won = [1.0 if other < s[i, i] - 1e-12 else 0.5 if other <= s[i, i] + 1e-12 else 0.0 for other in others]
         rates.append(100 * np.mean(won) if won else np.nan)
     return np.array(rates)
 

@@ -138,17 +138,13 @@ class _Pen:
         self._draw.ellipse(self._box(x, y, rx, ry), fill=self._colour(colour))
 
     def box(self, x: float, y: float, rx: float, ry: float, colour: Colour, corner: float = 0.0) -> None:
-        self._draw.rounded_rectangle(
-            self._box(x, y, rx, ry), radius=corner * self._r, fill=self._colour(colour)
-        )
+        self._draw.rounded_rectangle(self._box(x, y, rx, ry), radius=corner * self._r, fill=self._colour(colour))
 
     def polygon(self, points: Sequence[tuple[float, float]], colour: Colour) -> None:
         self._draw.polygon(self._points(points), fill=self._colour(colour))
 
     def line(self, points: Sequence[tuple[float, float]], width: float, colour: Colour) -> None:
-        self._draw.line(
-            self._points(points), fill=self._colour(colour), width=round(width * self._r), joint="curve"
-        )
+        self._draw.line(self._points(points), fill=self._colour(colour), width=round(width * self._r), joint="curve")
 
 
 _DARK, _WHITE, _BLACK = (45, 40, 50), (248, 246, 240), (20, 20, 26)
@@ -282,8 +278,10 @@ def _bee(pen: _Pen) -> None:
 
 def _thunder(pen: _Pen) -> None:
     cloud = (92, 96, 118)
-    pen.polygon([(0.16, 0.0), (-0.4, 0.62), (-0.04, 0.6), (-0.24, 1.06), (0.42, 0.4), (0.08, 0.42), (0.5, 0.0)],
-                (255, 224, 60))
+    pen.polygon(
+        [(0.16, 0.0), (-0.4, 0.62), (-0.04, 0.6), (-0.24, 1.06), (0.42, 0.4), (0.08, 0.42), (0.5, 0.0)],
+        (255, 224, 60),
+    )
     pen.ellipse(-0.52, -0.12, 0.44, 0.38, cloud)
     pen.ellipse(0.52, -0.12, 0.44, 0.38, cloud)
     pen.ellipse(-0.1, -0.42, 0.5, 0.48, cloud)
@@ -356,7 +354,11 @@ def _positions(count: int, radius: float, rng: np.random.Generator) -> list[tupl
         reach = (slack * 0.45, min(10.0, high - half))
     else:
         up = bool(rng.random() < 0.5)
-        centres = [(half / 2, 18.0 if up else 46.0), (half * 1.5, 18.0 if up else 46.0), (half, 46.0 if up else 18.0)]
+        centres = [
+            (half / 2, 18.0 if up else 46.0),
+            (half * 1.5, 18.0 if up else 46.0),
+            (half, 46.0 if up else 18.0),
+        ]
         reach = (slack * 0.3, slack * 0.12)
     return [
         (float(np.clip(x + rng.uniform(-1, 1) * reach[0], low, high)),
@@ -374,9 +376,7 @@ def _time(seconds: float) -> Wave:
 
 def _tones(t: Wave, partials: Sequence[tuple[float, float, float]]) -> Wave:
     """Sum partials of (frequency in Hz, amplitude, decay per second); those above 7.5 kHz are left out."""
-    return np.sum(
-        [a * np.exp(-d * t) * np.sin(2 * math.pi * f * t) for f, a, d in partials if f < 7500], axis=0
-    )
+    return np.sum([a * np.exp(-d * t) * np.sin(2 * math.pi * f * t) for f, a, d in partials if f < 7500], axis=0)
 
 
 def _sweep(frequency: Wave) -> Wave:
@@ -404,7 +404,14 @@ def _call(kind: str, f: float, rng: np.random.Generator) -> Wave:
     """One strike or call of a kind, its pitch scaled by ``f``: at most 0.85 s, about unit amplitude."""
     if kind == "bell":
         t = _time(0.85)
-        ratios = ((0.5, 0.5, 2.0), (1, 1, 3.0), (1.19, 0.7, 3.5), (1.5, 0.4, 4.0), (2, 0.6, 5.0), (2.74, 0.4, 7.0))
+        ratios = (
+            (0.5, 0.5, 2.0),
+            (1, 1, 3.0),
+            (1.19, 0.7, 3.5),
+            (1.5, 0.4, 4.0),
+            (2, 0.6, 5.0),
+            (2.74, 0.4, 7.0),
+        )
         return _tones(t, [(620 * f * r, a, d) for r, a, d in ratios])
     if kind == "frog":
         t = _time(0.5)

@@ -37,9 +37,7 @@ def fit(
     if final.exists():
         module.load_state_dict(torch.load(final, weights_only=True))
         return module.eval()
-    optimizer = torch.optim.AdamW(
-        [p for p in module.parameters() if p.requires_grad], lr=lr, weight_decay=weight_decay
-    )
+    optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=lr, weight_decay=weight_decay)
     mean = {k: v.detach().clone() for k, v in module.state_dict().items()} if ema else {}
     start = 0
     if state.exists():

@@ -165,7 +165,14 @@ def train_inception(bank: Bank, validation: Bank, work: Path, steps: int = 700) 
 
 
 def _train_namer(
-    name: str, network: nn.Module, bank: Bank, validation: Bank, work: Path, steps: int, mean: Tensor, std: Tensor
+    name: str,
+    network: nn.Module,
+    bank: Bank,
+    validation: Bank,
+    work: Path,
+    steps: int,
+    mean: Tensor,
+    std: Tensor,
 ) -> nn.Module:
     kinds, held_out = torch.from_numpy(bank.kinds), torch.from_numpy(validation.kinds)
 

@@ -1,0 +1,288 @@
+"""From images to scores: rows of the suite's encoders, metrics over them, intervals, sanity rows."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from a2ibench import __version__
+from a2ibench.checkpoints import cache_dir
+from a2ibench.clips import ClipSet, check_media
+from a2ibench.encoders.base import Encoder
+from a2ibench.errors import A2IBenchError
+from a2ibench.features import audio_rows, image_rows, text_rows
+from a2ibench.files import save_image, write_text
+from a2ibench.metrics import Metric, Rows, get, mean_score, metrics
+from a2ibench.metrics.stats import bootstrap_interval
+from a2ibench.results import Clips, Result, Score, provenance
+from a2ibench.suites import Suite
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
+Advance = Callable[[int], None]
+Stage = Callable[[str, int], Advance]
+"""Opens a progress bar: ``stage("encode images", total)`` gives the function that moves it."""
+
+
+def silent(name: str, total: int) -> Advance:
+    """Show no progress."""
+    return lambda count: None
+
+
+def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
+    """Read every sound and reference image once, so that a bad one is named before any work."""
+    advance = stage("check clips", len(clips))
+    for clip in clips:
+        check_media(clip)
+        advance(1)
+
+
+def outputs_in(folder: Path, clips: ClipSet, everything: ClipSet) -> dict[str, Path]:
+    """Find the images of a folder, named by clip id: clip id → file.
+
+    Parameters
+    ----------
+    folder
+        With ``<clip_id>.png`` (or jpg, jpeg, webp).
+    clips
+        The clips that need an image.
+    everything
+        All clips of the set; an image of none of them is a stranger.
+
+    Raises
+    ------
+    A2IBenchError
+        If a clip has no image or two, or an image belongs to no clip.
+
+    """
+    if not folder.is_dir():
+        raise A2IBenchError(f"There is no folder {folder}; give one with an image <clip_id>.png per clip.")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+            if file.stem in found:
+                raise A2IBenchError(
+                    f"{folder} has two images for the clip {file.stem!r}: {found[file.stem].name} and {file.name}."
+                )
+            found[file.stem] = file
+    missing = [clip_id for clip_id in clips.ids if clip_id not in found]
+    if missing:
+        raise A2IBenchError(
+            f"{folder} lacks the images of {len(missing)} of {len(clips)} clips, among them {_some(missing)}; "
+            "add <clip_id>.png for each."
+        )
+    strangers = sorted(found.keys() - set(everything.ids))
+    if strangers:
+        raise A2IBenchError(
+            f"{folder} holds {len(strangers)} images that belong to no clip, among them {_some(strangers)}; "
+            "take them out, or mend their names."
+        )
+    return {clip_id: found[clip_id] for clip_id in clips.ids}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:3])
+
+
+def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
+    """Get the metrics of these names, or the default ones."""
+    if names:
+        return [get(name) for name in names]
+    wanted = [metric for metric in metrics().values() if metric.default]
+    order = ("AIS", "IIS", "AIC", "FID", "KID")
+    return sorted(wanted, key=lambda metric: (order.index(metric.name.split(".")[0]), metric.name))
+
+
+class Scorer:
+    """Scores sets of images on one ClipSet with one suite; the rows of sounds, texts and references are shared.
+
+    Parameters
+    ----------
+    suite, clips
+        On what.
+    own_data
+        Whether the clips are the user's and not the suite's: then signatures name them.
+    device, batch_size
+        How the encoders run.
+    stage
+        Shows progress.
+
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        clips: ClipSet,
+        *,
+        own_data: bool = False,
+        device: str = "cpu",
+        batch_size: int = 32,
+        stage: Stage = silent,
+    ):
+        self.suite, self.clips, self.batch_size, self.stage = suite, clips, batch_size, stage
+        self.encoders: dict[str, Encoder] = {
+            name: suite.encoder(name, device) for name in (*IMAGE_ENCODERS, "wav2clip", "clip-text")
+        }
+        self.setting = f"{suite.id}+{clips.name}.{clips.digest[:8]}" if own_data else suite.id
+        text = self.encoders["clip-text"]
+        distinct = sorted(set(clips.labels))
+        by_label = dict(zip(distinct, text_rows(text, distinct), strict=True))
+        categories = getattr(self.encoders["classifier"], "categories", ())
+        reference = self._image_rows("encode references", [clip.image for clip in clips])
+        advance = stage("encode sounds", len(clips))
+        self._shared = {
+            "audio/wav2clip": audio_rows(
+                self.encoders["wav2clip"], [clip.audio for clip in clips], batch_size, advance
+            ),
+            "label/clip-text": np.stack([by_label[label] for label in clips.labels]),
+            "category/clip-text": text_rows(text, list(categories)),
+            "reference/clip-image": reference["clip-image"],
+            "reference/inception": reference["inception"],
+        }
+        self._categories = tuple(categories)
+
+    def _image_rows(self, name: str, paths: Sequence[Path]) -> dict[str, np.ndarray]:
+        encoders = [self.encoders[encoder] for encoder in IMAGE_ENCODERS]
+        return image_rows(encoders, paths, self.batch_size, self.stage(name, len(paths)))
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The id of each encoder."""
+        return {name: encoder.id for name, encoder in self.encoders.items()}
+
+    def rows(self, images: Mapping[str, Path], name: str = "images") -> Rows:
+        """Encode a set of images, one per clip."""
+        generated = self._image_rows(f"encode {name}", [images[clip_id] for clip_id in self.clips.ids])
+        return Rows(
+            labels=self.clips.labels,
+            arrays={
+                **self._shared,
+                "generated/clip-image": generated["clip-image"],
+                "generated/inception": generated["inception"],
+                "generated/category": generated["classifier"].argmax(axis=1),
+            },
+            categories=self._categories,
+            clip_ids=self.clips.ids,
+        )
+
+    def score(
+        self, images: Mapping[str, Path], wanted: Sequence[Metric], name: str = "images"
+    ) -> tuple[list[Score], dict[str, dict[str, float | None]]]:
+        """Score a set of images: the scores, and the per-clip values by clip id and metric."""
+        rows = self.rows(images, name)
+        short = {n: f"{n}.{encoder.weights[:8]}" for n, encoder in self.encoders.items()}
+        short["clip-image"] = short["clip-text"] = f"clip.{self.encoders['clip-image'].weights[:8]}"
+        scores: list[Score] = []
+        items: dict[str, dict[str, float | None]] = {clip_id: {} for clip_id in self.clips.ids}
+        for metric in wanted:
+            common = {
+                "metric": metric.name,
+                "chance": metric.chance,
+                "higher_is_better": metric.higher_is_better,
+                "unit": metric.unit,
+            }
+            if metric.per_clip is not None:
+                values = metric.per_clip(rows)
+                kept = values[~np.isnan(values)]
+                interval = bootstrap_interval(kept)
+                numbers = {"value": mean_score(values), "low": interval.low, "high": interval.high}
+                n = len(kept)
+                for clip_id, value in zip(self.clips.ids, values, strict=True):
+                    items[clip_id][metric.name] = None if math.isnan(value) else float(value)
+                extra: dict[str, float] = {}
+            elif metric.statistic is not None:
+                statistic = metric.statistic(rows)
+                numbers = {"value": statistic.value, "stderr": statistic.stderr}
+                n, extra = len(rows), {k: float(v) for k, v in statistic.extra.items()}
+            signature = str(metric.signature(n=n, encoders=short, suite=self.setting))
+            scores.append(Score(**common, **numbers, n=n, signature=signature, extra=extra))
+        return scores, items
+
+
+def result_of(
+    scorer: Scorer,
+    images: Mapping[str, Path],
+    wanted: Sequence[Metric],
+    *,
+    method: str,
+    ceilings: Mapping[str, float] | None = None,
+    device: str = "cpu",
+    seed: int | None = None,
+    options: Mapping[str, str | int | float | bool | None] | None = None,
+    weights: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Result:
+    """Score images and write down everything that the numbers depend on."""
+    began = time.perf_counter()
+    scores, items = scorer.score(images, wanted, method)
+    if ceilings:
+        scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
+    return Result(
+        method=method,
+        suite=scorer.suite.id,
+        clips=Clips(name=scorer.clips.name, n=len(scorer.clips), digest=scorer.clips.digest),
+        seed=seed,
+        options=dict(options or {}),
+        weights={**scorer.weights, **(weights or {})},
+        scores=scores,
+        items=items,
+        labels={clip.clip_id: clip.label for clip in scorer.clips},
+        notes=[*scorer.suite.notes, *notes],
+        provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
+    )
+
+
+def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
+    """Score what every method is read against; computed once per clips, encoders and metrics, then cached.
+
+    Rows: the real images (ceiling); the real images shuffled over the clips (chance); and where the suite's
+    world can draw, new scenes of the right kind, count and size (what a method reaches that knows all the
+    sound says) and of the right kind only (what one reaches that knows the label).
+    """
+    identity = json.dumps(
+        [
+            __version__,
+            scorer.clips.digest,
+            scorer.setting,
+            scorer.weights,
+            [(m.name, m.version) for m in wanted],
+        ]
+    )
+    file = cache_dir() / "sanity" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+    if file.exists():
+        try:
+            return [Result.model_validate(stored) for stored in json.loads(file.read_text())]
+        except ValueError:
+            file.unlink()  # broken, or of an older format: it can be made again
+    clips = scorer.clips
+    sets = {"real images": {clip.clip_id: clip.image for clip in clips}}
+    if len(clips) > 1:
+        order = np.random.default_rng(0).permutation(len(clips))
+        pairs = zip(order, np.roll(order, 1), strict=True)
+        sets["shuffled images"] = {clips[int(i)].clip_id: clips[int(j)].image for i, j in pairs}
+    if scorer.suite.table.get("world") and clips.name == scorer.suite.name:
+        sets["drawn afresh: kind, count, size"] = _drawn_afresh(clips, knows_all=True)
+        sets["drawn afresh: kind only"] = _drawn_afresh(clips, knows_all=False)
+    results = [result_of(scorer, images, wanted, method=name) for name, images in sets.items()]
+    write_text(file, json.dumps([result.model_dump() for result in results]))
+    return results
+
+
+def _drawn_afresh(clips: ClipSet, knows_all: bool) -> dict[str, Path]:
+    """Draw a new scene for each mini clip: of its kind, count and size, or of its kind only."""
+    from a2ibench.suites.mini import test_scenes, world
+
+    scenes = test_scenes()
+    folder = cache_dir() / "afresh" / ("all" if knows_all else "kind")
+    files = {}
+    for number, clip_id in enumerate(clips.ids):
+        fresh, scene = world.draw_scene("afresh", number), scenes[clip_id]
+        count, size = (scene.count, scene.size) if knows_all else (fresh.count, fresh.size)
+        files[clip_id] = folder / f"{clip_id}.png"
+        save_image(files[clip_id], world.render(world.Scene(scene.kind, count, size, fresh.seed)))
+    return files

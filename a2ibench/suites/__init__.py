@@ -1,0 +1,189 @@
+"""Suites: what makes two numbers comparable. A TOML file names the clips, the networks and the protocol."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from a2ibench.checkpoints import locate, sha256_file
+from a2ibench.clips import ClipSet, load_clips
+from a2ibench.encoders import load_encoder
+from a2ibench.encoders.base import Encoder
+from a2ibench.errors import A2IBenchError, unknown
+
+_BUILT_IN = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network's weights with their configuration: shipped beside the suite, or a published checkpoint."""
+
+    name: str
+    config: Mapping[str, Any]
+    folder: Path
+    shipped: str | None = None
+    checkpoint: str | None = None
+
+    def path(self) -> Path:
+        """Find the weights; a shipped file is checked by its hash, a published one is located or fetched."""
+        if self.checkpoint is not None:
+            return locate(self.checkpoint)
+        if self.shipped is None:
+            absent = f"The suite file gives neither 'file' nor 'checkpoint' for {self.name!r}."
+            raise A2IBenchError(self.config.get("absent", absent))
+        path = self.folder / self.shipped
+        expected = _sums(self.folder)
+        files = [path] if not path.is_dir() else [p for p in sorted(path.rglob("*")) if p.is_file()]
+        listed = {name for name in expected if name == self.shipped or name.startswith(f"{self.shipped}/")}
+        present = {file.relative_to(self.folder).as_posix(): file for file in files if file.is_file()}
+        for name in sorted(listed | present.keys()):
+            if name not in present:
+                raise _unwhole(self.folder / name, "is missing")
+            if sha256_file(present[name]) != expected.get(name):
+                raise _unwhole(present[name], "is not the one that was shipped (its sha256 differs)")
+        return path
+
+    def sha256(self) -> str:
+        """The hash that names the weights: of the file, or over a folder's files in the order of their names."""
+        path = self.path()
+        if path.is_file():
+            return sha256_file(path)
+        import hashlib
+
+        digest = hashlib.sha256()
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
+        return digest.hexdigest()
+
+
+def _unwhole(path: Path, what: str) -> A2IBenchError:
+    return A2IBenchError(f"The weights file {path} {what}; install a2ibench again, and check with `a2ibench doctor`.")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Read ``weights/SHA256SUMS``: hashes by path relative to the suite's folder."""
+    file = folder / "weights" / "SHA256SUMS"
+    if not file.is_file():
+        raise _unwhole(file, "is missing")
+    lines = (line.split("  ", 1) for line in file.read_text().splitlines() if line.strip())
+    return {f"weights/{name}": digest for digest, name in lines}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, read from its TOML file."""
+
+    name: str
+    version: int
+    summary: str
+    folder: Path
+    table: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Name and version, as in signatures: ``mini@1``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any result of this suite has to know."""
+        return tuple(self.table.get("notes", ()))
+
+    def clips(self, data: Path | None = None) -> ClipSet:
+        """Load the suite's own clips, or those of a folder of the user's."""
+        if data is not None:
+            return load_clips(data)
+        if "clips" not in self.table:
+            raise A2IBenchError(
+                f"The suite {self.name!r} ships no clips; give them with --data DIR, a folder with clips.csv."
+            )
+        return load_clips(self.folder / self.table["clips"], self.name)
+
+    def part(self, group: str, name: str) -> Part:
+        """Get the entry ``[group.name]`` of the suite file."""
+        entries = self.table.get(group, {})
+        if name not in entries:
+            raise unknown(f"entry in [{group}] of the suite {self.name!r}", name, entries)
+        entry = dict(entries[name])
+        shipped, checkpoint = entry.pop("file", None), entry.pop("checkpoint", None)
+        if "tokenizer" in entry:
+            entry["tokenizer"] = str(self.folder / entry["tokenizer"])
+        return Part(name, entry, self.folder, shipped, checkpoint)
+
+    def encoder(self, name: str, device: str = "cpu") -> Encoder:
+        """Load one of the suite's encoders: clip-image, clip-text, wav2clip, classifier or inception."""
+        part = self.part("encoders", "clip" if name in ("clip-image", "clip-text") else name)
+        return load_encoder(name, part.config, part.path(), part.sha256(), device)
+
+    def method_parts(
+        self, method: str, names: tuple[str, ...], own: Mapping[str, Path]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Resolve the parts of a method: their files and configurations, and their hashes.
+
+        Parameters
+        ----------
+        method
+            The method's name; ``[methods.NAME.parts]`` may give an entry of ``[parts]`` for each part.
+        names
+            The parts that it needs.
+        own
+            Files of the user's, by the part's name, that take the place of the suite's.
+
+        """
+        aliases = self.table.get("methods", {}).get(method, {}).get("parts", {})
+        for name in own:
+            if name not in names:
+                raise unknown(f"part of the method {method!r}", name, names)
+        parts, hashes = {}, {}
+        for name in names:
+            part = self.part("parts", aliases.get(name, name))
+            if name in own:
+                if not own[name].exists():
+                    raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
+                part = Part(name, part.config, own[name].parent)
+                path, digest = own[name], _digest(own[name])
+            else:
+                path, digest = part.path(), part.sha256()
+            parts[name] = {**part.config, "file": path}
+            hashes[name] = digest
+        return parts, hashes
+
+    def method_options(self, method: str) -> dict[str, Any]:
+        """Give the options that this suite sets for a method."""
+        return dict(self.table.get("methods", {}).get(method, {}).get("options", {}))
+
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """Settings of AudioToken's training that differ from the paper's in this suite."""
+        return dict(self.table.get("training", {}))
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        raise A2IBenchError(f"{path} is a folder; give the weights file itself.")
+    return sha256_file(path)
+
+
+def suites() -> dict[str, Path]:
+    """Find the built-in suites: name → TOML file."""
+    return {file.parent.name: file for file in sorted(_BUILT_IN.glob("*/suite.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """Load a built-in suite by name, or one of the user's by the path of its TOML file."""
+    file = suites().get(name)
+    if file is None:
+        if not name.endswith(".toml"):
+            raise unknown("suite", name, suites())
+        file = Path(name)
+        if not file.is_file():
+            raise A2IBenchError(f"The suite file {file} does not exist; mend the path.")
+    try:
+        table = tomllib.loads(file.read_text())
+        return Suite(table["name"], int(table["version"]), table.get("summary", ""), file.parent, table)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise A2IBenchError(f"The suite file {file} is not TOML: {error}.") from None
+    except KeyError as error:
+        raise A2IBenchError(f"The suite file {file} lacks {error}; see docs/suites.md.") from None
