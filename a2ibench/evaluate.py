@@ -176,30 +176,41 @@ class Scorer:
         rows = self.rows(images, name)
         short = {n: f"{n}.{encoder.weights[:8]}" for n, encoder in self.encoders.items()}
         short["clip-image"] = short["clip-text"] = f"clip.{self.encoders['clip-image'].weights[:8]}"
+        short["category"] = short["classifier"]
         scores: list[Score] = []
         items: dict[str, dict[str, float | None]] = {clip_id: {} for clip_id in self.clips.ids}
+        low: float | None
+        high: float | None
+        extra: dict[str, float]
         for metric in wanted:
-            common = {
-                "metric": metric.name,
-                "chance": metric.chance,
-                "higher_is_better": metric.higher_is_better,
-                "unit": metric.unit,
-            }
             if metric.per_clip is not None:
                 values = metric.per_clip(rows)
                 kept = values[~np.isnan(values)]
                 interval = bootstrap_interval(kept)
-                numbers = {"value": mean_score(values), "low": interval.low, "high": interval.high}
-                n = len(kept)
+                value, low, high, stderr = mean_score(values), interval.low, interval.high, None
+                n, extra = len(kept), {}
                 for clip_id, value in zip(self.clips.ids, values, strict=True):
                     items[clip_id][metric.name] = None if math.isnan(value) else float(value)
-                extra: dict[str, float] = {}
             elif metric.statistic is not None:
                 statistic = metric.statistic(rows)
-                numbers = {"value": statistic.value, "stderr": statistic.stderr}
+                value, low, high, stderr = statistic.value, None, None, statistic.stderr
                 n, extra = len(rows), {k: float(v) for k, v in statistic.extra.items()}
             signature = str(metric.signature(n=n, encoders=short, suite=self.setting))
-            scores.append(Score(**common, **numbers, n=n, signature=signature, extra=extra))
+            scores.append(
+                Score(
+                    metric=metric.name,
+                    value=value,
+                    low=low,
+                    high=high,
+                    stderr=stderr,
+                    n=n,
+                    chance=metric.chance,
+                    higher_is_better=metric.higher_is_better,
+                    unit=metric.unit,
+                    signature=signature,
+                    extra=extra,
+                )
+            )
         return scores, items
 
 

@@ -56,6 +56,8 @@ def _unit(score: Score) -> str:
 
 # -------------------------------------------------------------------------------------------------- tables
 
+_MOST_COLUMNS = 8  # metrics side by side at 80 columns
+
 
 def score_table(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Table:
     """Lay out scores for the terminal.
@@ -91,11 +93,18 @@ def score_report(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Gr
 
 def signatures(results: Sequence[Result]) -> Text:
     """Every signature once, in the order of the columns: what makes the numbers comparable."""
-    lines = Text("Signatures", style="dim bold", no_wrap=False)
+    text = Text("Signatures", style="dim")
     for name, signature in _columns(results):
-        mark = name.split(" ")[1] + " " if " " in name else ""
-        lines.append(f"\n  {mark}{signature}", style="not bold dim")
-    return lines
+        metric = _by_signature(results, signature).metric
+        line = "  " + name.removeprefix(metric).strip().ljust(4 if name != metric else 0)
+        for part in signature.replace("|", "|\0").split("\0"):
+            # Broken at the bars only: half a hash can't be searched for.
+            if len(line) + len(part) > 78:
+                text.append(f"\n{line}")
+                line = "      "
+            line += part
+        text.append(f"\n{line}")
+    return text
 
 
 def markdown_table(results: Sequence[Result]) -> str:
@@ -143,24 +152,38 @@ def _metric_rows(result: Result) -> Table:
 
 
 def _method_rows(results: Sequence[Result], sanity: Sequence[Result]) -> Table:
-    columns = _columns([*results, *sanity])
+    every = [*results, *sanity]
+    columns = _columns(every)
+    best = {key: _best(results, key) for _, key in columns} if len(results) > 1 else {}
+
+    def cell(result: Result, key: str) -> Text:
+        score = next((score for score in result.scores if score.signature == key), None)
+        if score is None:
+            return Text("–")
+        wins = any(result is each for each in results) and score.value == best.get(key)
+        return Text(format_value(score), style="bold" if wins else "")
+
+    heads = [_head(name, _by_signature(every, key)) for name, key in columns]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("method", overflow="fold", min_width=12, ratio=None)
-    for name, signature in columns:
-        score = _by_signature([*results, *sanity], signature)
+    if len(columns) > _MOST_COLUMNS:  # then 80 columns hold the methods rather than the metrics
+        table.add_column("metric", no_wrap=True)
+        for index, result in enumerate(every):
+            style = "" if index < len(results) else "dim"
+            table.add_column(Text(result.method), justify="right", vertical="bottom", style=style)
+        for head, (_, key) in zip(heads, columns, strict=True):
+            table.add_row(Text(head), *(cell(result, key) for result in every))
+        return table
+    table.add_column("method", overflow="fold", min_width=12)
+    for head in heads:
         # A dot is where a variant's name may be broken.
-        table.add_column(Text(_head(name, score).replace(".", ".\n")), justify="right", vertical="bottom")
-    best = {key: _best([*results], key) for _, key in columns} if len(results) > 1 else {}
-    for index, result in enumerate([*results, *sanity]):
-        held = {score.signature: score for score in result.scores}
-        style = "" if index < len(results) else "dim"
-        cells = []
-        for _, key in columns:
-            shown = format_value(held[key]) if key in held else "–"
-            wins = key in held and held[key].value == best.get(key)
-            cells.append(Text(shown, style="bold" if wins and not style else ""))
-        last = index == len(results) - 1 and bool(sanity)
-        table.add_row(Text(result.method), *cells, style=style, end_section=last)
+        table.add_column(Text(head.replace(".", ".\n")), justify="right", vertical="bottom")
+    for index, result in enumerate(every):
+        table.add_row(
+            Text(result.method),
+            *(cell(result, key) for _, key in columns),
+            style="" if index < len(results) else "dim",
+            end_section=index == len(results) - 1,
+        )
     return table
 
 
@@ -172,7 +195,7 @@ def _best(results: Sequence[Result], signature: str) -> float | None:
 
 
 def _columns(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """The column names with their signatures: two signatures never share a column, so a name may need a mark."""
+    """Column names with signatures: two signatures never share a column, so a name may need a mark."""
     pairs = list(dict.fromkeys((score.metric, score.signature) for each in results for score in each.scores))
     names = [metric for metric, _ in pairs]
     order = {name: place for place, name in enumerate(dict.fromkeys(names))}
@@ -245,49 +268,47 @@ def contact_sheet(
         If there is no clip, or a file can't be read.
 
     """
-    groups = _groups(clips, per_class)
-    if not groups:
+    shown = _chosen(clips, per_class)
+    if not shown:
         raise A2IBenchError("There is no clip to show on a contact sheet.")
-    width = max(len(group) for group in groups)
-    across = max(1, min(4 // min(width, 4), len(groups)))
-    cell = _SOUND + 2 * _TILE + 2 * _GAP
-    block = width * cell + (width - 1) * _GUTTER
-    rows = -(-len(groups) // across)
-    top, row = 176, 34 + _TILE + 30
-    sheet = Image.new(
-        "RGB",
-        (2 * _MARGIN + across * block + (across - 1) * _GUTTER, top + rows * row + _MARGIN - 30),
-        _PAPER,
-    )
+    across = 4 if len(shown) > 6 else 3 if len(shown) > 4 else min(2, len(shown))
+    cell, row, top = _SOUND + 2 * _TILE + 2 * _GAP, _TILE + 64, 176
+    width = across * (cell + _GUTTER) - _GUTTER
+    height = top + -(-len(shown) // across) * row
+    sheet = Image.new("RGB", (width + 2 * _MARGIN, height + _MARGIN - 30), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    room = sheet.width - 2 * _MARGIN
-    draw.text((_MARGIN, 44), _fit(title, 38, room), _INK, _font(38), anchor="lt")
-    draw.text((_MARGIN, 96), _fit(subtitle, 19, room), _GREY, _font(19), anchor="lt")
-    for column in range(across * width):
-        x = _MARGIN + column * (cell + _GUTTER)
-        for name, offset in (("sound", 0), ("real", _SOUND + _GAP), (method, _SOUND + _TILE + 2 * _GAP)):
-            draw.text((x + offset, 152), _fit(name, 15, _TILE), _GREY, _font(15), anchor="ls")
-    for index, group in enumerate(groups):
-        left = _MARGIN + (index % across) * (block + _GUTTER)
-        y = top + (index // across) * row
-        draw.line((left, y - 10, left + block, y - 10), _FAINT, 1)
-        draw.text((left, y + 14), _fit(group[0].label, 19, block), _INK, _font(19), anchor="ls")
-        for place, clip in enumerate(group):
-            x = left + place * (cell + _GUTTER)
-            _paste(sheet, _spectrogram(clip.audio), x, y + 26)
-            _paste(sheet, _square(clip.image), x + _SOUND + _GAP, y + 26)
-            made = images.get(clip.clip_id)
-            tile = _square(made) if made else _empty()
-            _paste(sheet, tile, x + _SOUND + _TILE + 2 * _GAP, y + 26)
+    draw.text((_MARGIN, 44), _fit(title, 38, width), _INK, _font(38), anchor="lt")
+    draw.text((_MARGIN, 96), _fit(subtitle, 19, width), _GREY, _font(19), anchor="lt")
+    places = ((0, "sound"), (_SOUND + _GAP, "real"), (_SOUND + _TILE + 2 * _GAP, method))
+    for index, clip in enumerate(shown):
+        place = index % across
+        x, y = _MARGIN + place * (cell + _GUTTER), top + index // across * row
+        if index < across:
+            for offset, name in places:
+                draw.text((x + offset, 152), _fit(name, 15, _TILE), _GREY, _font(15), anchor="ls")
+        if place == 0 or shown[index - 1].label != clip.label:
+            # One heading over all clips of a class that stand side by side.
+            beside = sum(other.label == clip.label for other in shown[index : index + across - place])
+            span = beside * (cell + _GUTTER) - _GUTTER
+            draw.line((x, y - 10, x + span, y - 10), _FAINT, 1)
+            draw.text((x, y + 14), _fit(clip.label, 19, span), _INK, _font(19), anchor="ls")
+        made = images.get(clip.clip_id)
+        tiles = (_spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
+        for (offset, _), tile in zip(places, tiles, strict=True):
+            sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
     return sheet
 
 
-def _groups(clips: Sequence[Clip], per_class: int | None) -> list[list[Clip]]:
+def _chosen(clips: Sequence[Clip], per_class: int | None) -> list[Clip]:
     ordered = ClipSet(clips, "")
     labels = sorted(set(ordered.labels))
-    count = per_class or (2 if len(labels) <= 16 else 1)
-    shown = labels if len(labels) <= 16 else labels[:24]
-    return [[clip for clip in ordered if clip.label == label][:count] for label in shown]
+    few = len(labels) <= 16
+    count = per_class or (2 if few else 1)
+    return [
+        clip
+        for label in (labels if few else labels[:24])
+        for clip in [clip for clip in ordered if clip.label == label][:count]
+    ]
 
 
 @cache
@@ -311,10 +332,6 @@ def _corners(width: int, height: int) -> Image.Image:
     large = Image.new("L", (4 * width, 4 * height))
     ImageDraw.Draw(large).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * 7, fill=255)
     return large.reduce(4)
-
-
-def _paste(sheet: Image.Image, tile: Image.Image, x: int, y: int) -> None:
-    sheet.paste(tile, (x, y), _corners(*tile.size))
 
 
 def _square(path: Path) -> Image.Image:

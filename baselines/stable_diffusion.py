@@ -35,7 +35,10 @@ class StableDiffusion:
 
     def __init__(self, folder: Path, device: str = "cpu", scheduler: str | None = None):
         import diffusers
+        import transformers
 
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()
         self.device = device
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         # The safety checker would blacken images by a network of its own, and a score would not tell.
@@ -76,10 +79,11 @@ class StableDiffusion:
             text encoder. Gradients flow to them.
 
         """
-        tokenizer, encoder = self.pipeline.tokenizer, self.pipeline.text_encoder
+        encoder = self.pipeline.text_encoder
         if tokens is None:
             ids = torch.stack([self._ids(prompt)[0] for prompt in prompts])
-            return encoder(ids.to(self.device)).last_hidden_state
+            plain: Tensor = encoder(ids.to(self.device)).last_hidden_state
+            return plain
         pairs = [self._ids(prompt) for prompt in prompts]
         places = torch.tensor([place for _, place in pairs], device=self.device)
         if (places < 0).any():
@@ -95,10 +99,10 @@ class StableDiffusion:
         handle = encoder.get_input_embeddings().register_forward_hook(put)
         try:
             ids = torch.stack([ids for ids, _ in pairs]).to(self.device)
-            return encoder(ids).last_hidden_state
+            states: Tensor = encoder(ids).last_hidden_state
+            return states
         finally:
             handle.remove()
-            del tokenizer
 
     def token_embeddings(self, texts: Sequence[str]) -> Tensor:
         """Give the mean input embedding of each text's own tokens: ``[n, width]`` (the classification loss)."""

@@ -54,7 +54,8 @@ class Listener:
     def features(self, waves: NDArray[np.float32]) -> Tensor:
         """Hear sounds of one length, ``[n, samples]`` at 16 kHz: ``[n, tokens, width]``."""
         batch = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
-        return self.network(beats.fbank(batch, self.network.config), self.layers)
+        tokens: Tensor = self.network(beats.fbank(batch, self.network.config), self.layers)
+        return tokens
 
 
 def load_embedder(file: Path, in_dim: int, out_dim: int, attention_dropout: bool = False) -> Embedder:

@@ -274,8 +274,10 @@ def _loss(
     unet = diffusion.pipeline.unet
     noisy = schedule.add_noise(latents, noise, times)
     predicted = unet(noisy.to(unet.dtype), times, text.to(unet.dtype)).sample
-    wanted = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(latents, noise, times)
-    loss = F.mse_loss(predicted.float(), wanted) + config.lambda_l1 * token.abs().mean()
+    wanted: Tensor = (
+        noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(latents, noise, times)
+    )
+    loss: Tensor = F.mse_loss(predicted.float(), wanted) + config.lambda_l1 * token.abs().mean()
     if config.lambda_cl:
         for label in set(labels) - targets.keys():
             targets[label] = diffusion.token_embeddings([label])[0].float()

@@ -441,10 +441,10 @@ def _call(kind: str, f: float, rng: np.random.Generator) -> Wave:
             np.pad(_tones(t, [(196 * f * r * k, 1 / k, 2 + 1.4 * k) for k in range(1, 7)])[: len(t) - s], (s, 0))
             for r, s in ((1, 0), (1.26, 500), (1.498, 1000))
         ]
-        return np.sum(notes, axis=0) / 2
+        return sum(notes, np.zeros(len(t))) / 2
     if kind == "train":
         t = _time(0.75)
-        horn = sum(_tones(t, [(h * f, 0.5, 0), (2 * h * f, 0.25, 0)]) for h in (392, 466, 587))
+        horn = sum((_tones(t, [(h * f, 0.5, 0), (2 * h * f, 0.25, 0)]) for h in (392, 466, 587)), np.zeros(len(t)))
         return _fade(horn + 0.12 * rng.standard_normal(len(t)), 0.06)
     if kind == "siren":
         t = _time(0.85)

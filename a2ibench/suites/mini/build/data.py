@@ -1,7 +1,9 @@
 """The training split as arrays: drawn from seeds once, kept in the work folder, never shipped."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +31,11 @@ class Bank:
 
     def waves(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The sounds of these rows as float32 in [-1, 1]."""
-        return self.sounds[rows].astype(np.float32) / 32767
+        return self.sounds[rows].astype(np.float32) / np.float32(32767)
 
     def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The images of these rows as float32 ``[n, 3, 64, 64]`` in [0, 1]."""
-        return self.images[rows].transpose(0, 3, 1, 2).astype(np.float32) / 255
+        return self.images[rows].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
 
 
 def load_bank(work: Path, split: str, images: int, sounds: int) -> Bank:
@@ -54,7 +56,7 @@ def load_bank(work: Path, split: str, images: int, sounds: int) -> Bank:
     return Bank(scenes, pixels, waves)
 
 
-def _array(path, shape, dtype, make):  # type: ignore[no-untyped-def]
+def _array(path: Path, shape: tuple[int, ...], dtype: Any, make: Callable[[int], Any]) -> Any:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

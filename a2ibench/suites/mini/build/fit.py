@@ -54,7 +54,7 @@ def fit(
             group["lr"] = lr * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         value = loss(rng)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        torch.autograd.backward(value)
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         if ema:

@@ -22,7 +22,7 @@ def edge_weight(images: Tensor) -> Tensor:
     return 1 + 4 * contrast
 
 
-def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int):  # type: ignore[no-untyped-def]
+def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 3200):  # type: ignore[no-untyped-def]
     """Train the autoencoder: 8 times down, 8 latent channels; loss weighted to edges, a trace of KL."""
     from diffusers import AutoencoderKL
 
