@@ -376,12 +376,14 @@ def _time(seconds: float) -> Wave:
 
 def _tones(t: Wave, partials: Sequence[tuple[float, float, float]]) -> Wave:
     """Sum partials of (frequency in Hz, amplitude, decay per second); those above 7.5 kHz are left out."""
-    return np.sum([a * np.exp(-d * t) * np.sin(2 * math.pi * f * t) for f, a, d in partials if f < 7500], axis=0)
+    waves = (a * np.exp(-d * t) * np.sin(2 * math.pi * f * t) for f, a, d in partials if f < 7500)
+    return sum(waves, np.zeros(len(t)))
 
 
 def _sweep(frequency: Wave) -> Wave:
     """A sine whose frequency in Hz is given per sample."""
-    return np.sin(2 * math.pi * np.cumsum(frequency) / SAMPLE_RATE)
+    wave: Wave = np.sin(2 * math.pi * np.cumsum(frequency) / SAMPLE_RATE)
+    return wave
 
 
 def _fade(wave: Wave, seconds: float = 0.01) -> Wave:
@@ -427,9 +429,9 @@ def _call(kind: str, f: float, rng: np.random.Generator) -> Wave:
         return np.concatenate([hoot, np.zeros(1200), hoot])
     if kind == "clock":
         ticks = []
-        for pitch in (2100.0, 1500.0):
+        for tone in (2100.0, 1500.0):
             t = _time(0.09)
-            ticks += [_tones(t, [(pitch * f, 1, 60), (pitch * 1.63 * f, 0.6, 80)]), np.zeros(2400)]
+            ticks += [_tones(t, [(tone * f, 1, 60), (tone * 1.63 * f, 0.6, 80)]), np.zeros(2400)]
         return np.concatenate(ticks)
     if kind == "drum":
         t = _time(0.45)
@@ -456,8 +458,8 @@ def _call(kind: str, f: float, rng: np.random.Generator) -> Wave:
     if kind == "bee":
         t = _time(0.75)
         pitch = 215 * f * (1 + 0.04 * np.sin(2 * math.pi * 6 * t + rng.uniform(0, 6)))
-        phase = np.cumsum(pitch) / SAMPLE_RATE
-        return _fade(2 * (phase % 1) - 1, 0.08) * 0.7
+        turns = np.cumsum(pitch) / SAMPLE_RATE
+        return _fade(2 * (turns % 1) - 1, 0.08) * 0.7
     t = _time(0.85)
     rumble = _band_noise(len(t), 40 * f, 70 * f, rng) * np.exp(-3 * t)
     crack = 0.5 * _band_noise(len(t), 1200 * f, 900 * f, rng) * np.exp(-25 * t)

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from a2ibench.checkpoints import cache_dir
+from a2ibench.encoders.beats import fbank
+from a2ibench.encoders.clip import text_tokenizer
 from a2ibench.files import write_text
 from a2ibench.suites.mini import TEST, world
 from a2ibench.suites.mini.build import perception, stable_diffusion
@@ -57,7 +59,7 @@ class Build:
         pixels = torch.from_numpy(held_out.pixels(np.arange(HELD_OUT)))
         self.ship("inception", inception, {"accuracy": (_accuracy(inception(pixels), held_out), 0.97)})
         beats = perception.train_beats(bank, held_out, work)
-        tags = beats.tag(perception.fbank(torch.from_numpy(held_out.waves(np.arange(HELD_OUT)))))
+        tags = beats.tag(fbank(torch.from_numpy(held_out.waves(np.arange(HELD_OUT)))))
         self.ship("beats", beats, {"tagging accuracy": (_accuracy(tags, held_out), 0.95)})
         self.make_stable_diffusion(classifier)
         for name in ("audiotoken", "audiotoken-cl"):
@@ -68,7 +70,7 @@ class Build:
 
     def measure_clip(self, clip: Any) -> Figures:
         """Zero-shot accuracy with the bare categories and labels, and the table of AIC's near-misses."""
-        tokenize = perception.text_tokenizer(self.work / "tokenizer", perception.CONTEXT_LENGTH)
+        tokenize = text_tokenizer(self.work / "tokenizer", perception.CONTEXT_LENGTH)
         images = perception.image_rows(clip, self.validation, HELD_OUT)
         figures: Figures = {}
         for name, texts in (("categories", world.CATEGORIES), ("labels", world.LABELS)):

@@ -226,7 +226,7 @@ def train_beats(bank: Bank, validation: Bank, work: Path, steps: int = 1400) -> 
         rows = rng.integers(count, size=24)
         features = fbank(torch.from_numpy(bank.waves(rows)))
         steps_in_time = features.shape[1] // 16
-        patches = features[:, : steps_in_time * 16].unflatten(1, (-1, 16)).unflatten(3, (8, 16))
+        patches = features[:, : steps_in_time * 16].reshape(len(rows), steps_in_time, 16, 8, 16)
         patches = patches.permute(0, 1, 3, 2, 4).flatten(3).flatten(1, 2)  # [n, patches, 256]
         mask = torch.from_numpy(rng.random(patches.shape[:2]) < 0.4)
         tokens = network.beats(features, mask=mask, mask_token=network.mask_token)

@@ -19,7 +19,8 @@ def edge_weight(images: Tensor) -> Tensor:
     """Weigh pixels by the contrast round them, so that outlines count beside wide plain backgrounds."""
     low = -F.max_pool2d(-images, 3, 1, 1)
     contrast = (F.max_pool2d(images, 3, 1, 1) - low).amax(1, keepdim=True)
-    return 1 + 4 * contrast
+    weight: Tensor = 1 + 4 * contrast
+    return weight
 
 
 def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 3200):  # type: ignore[no-untyped-def]
@@ -38,7 +39,7 @@ def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 320
     ).to(memory_format=torch.channels_last)
 
     def images_of(source: Bank, rows: np.ndarray) -> Tensor:
-        images = torch.from_numpy(source.pixels(rows)) * 2 - 1
+        images: Tensor = torch.from_numpy(source.pixels(rows)) * 2 - 1
         return images.contiguous(memory_format=torch.channels_last)
 
     def loss(rng: np.random.Generator) -> Tensor:
@@ -139,7 +140,9 @@ def train_denoiser(
 
     def predict(latents: Tensor, texts: list[str], times: Tensor, noise: Tensor) -> Tensor:
         noisy = schedule.add_noise(latents, noise, times)
-        return network.unet(noisy, times, network.text_encoder(tokenize(texts)).last_hidden_state).sample
+        text = network.text_encoder(tokenize(texts)).last_hidden_state
+        predicted: Tensor = network.unet(noisy, times, text).sample
+        return predicted
 
     def loss(rng: np.random.Generator) -> Tensor:
         rows = rng.integers(len(bank.scenes), size=32)
@@ -149,7 +152,8 @@ def train_denoiser(
         noise = torch.randn(latents.shape)
         error = (predict(latents, texts, times, noise) - noise).square().mean((1, 2, 3))
         # Min-SNR weights (arXiv 2303.09556): nearly clean latents teach little and would take over.
-        return (error * (5 / signal[times]).clamp(max=1)).mean()
+        weighted: Tensor = error * (5 / signal[times]).clamp(max=1)
+        return weighted.mean()
 
     def noise_error() -> float:
         generator = torch.Generator().manual_seed(0)
