@@ -17,7 +17,7 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.files import save_image, write_text
 from a2ibench.metrics import Metric, Rows, get, mean_score, metrics
-from a2ibench.metrics.stats import bootstrap_interval
+from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.suites import Suite
 
@@ -186,7 +186,7 @@ class Scorer:
             if metric.per_clip is not None:
                 values = metric.per_clip(rows)
                 kept = values[~np.isnan(values)]
-                interval = bootstrap_interval(kept)
+                interval = _interval(kept)
                 value, low, high, stderr = mean_score(values), interval.low, interval.high, None
                 n, extra = len(kept), {}
                 for clip_id, value in zip(self.clips.ids, values, strict=True):
@@ -212,6 +212,13 @@ class Scorer:
                 )
             )
         return scores, items
+
+
+def _interval(values: np.ndarray) -> Interval:
+    """The 95 % interval of a mean: Wilson's where every value is a hit or a miss, else a BCa bootstrap."""
+    if len(values) and np.isin(values, (0.0, 100.0)).all():
+        return wilson_interval(int((values == 100.0).sum()), len(values))
+    return bootstrap_interval(values)
 
 
 def result_of(

@@ -169,7 +169,7 @@ def _method_rows(results: Sequence[Result], sanity: Sequence[Result]) -> Table:
         table.add_column("metric", no_wrap=True)
         for index, result in enumerate(every):
             style = "" if index < len(results) else "dim"
-            table.add_column(Text(result.method), justify="right", vertical="bottom", style=style)
+            table.add_column(Text(result.method), justify="right", vertical="bottom", style=style, overflow="fold")
         for head, (_, key) in zip(heads, columns, strict=True):
             table.add_row(Text(head), *(cell(result, key) for result in every))
         return table

@@ -93,7 +93,8 @@ def main() -> None:
     for r in results:
         print(
             f"| {r['n']} | {r['seconds']:.2f} s | {r['seconds_with_standard_error']:.2f} s "
-            f"| {r['seconds_sqrtm']:.1f} s | {r['ratio']:.1f}× | {r['cpu_ratio']:.1f}× | {r['relative_difference']:.1e} |"
+            f"| {r['seconds_sqrtm']:.1f} s | {r['ratio']:.1f}× | {r['cpu_ratio']:.1f}× "
+            f"| {r['relative_difference']:.1e} |"
         )
 
 

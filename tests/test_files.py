@@ -1,0 +1,168 @@
+"""Files are whole or not there: whatever goes wrong, the old file stays and no litter is left."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from a2ibench import files
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import check_writable, save_image, write_bytes, write_text
+
+
+def failing(code):
+    def fail(*_args, **_kwargs):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_writes_text_as_it_is_and_makes_the_folder(tmp_path):
+    path = tmp_path / "new" / "deep" / "a.txt"
+    write_text(path, "naïve ↑\nline\r\n")
+    assert path.read_bytes() == "naïve ↑\nline\r\n".encode()
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_replaces_a_file_and_respects_the_umask(tmp_path):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    before = os.umask(0o022)
+    try:
+        write_bytes(path, b"new")
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("where", ["replace", "fsync"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_killed_in_the_middle_keeps_the_old_file_and_leaves_no_litter(tmp_path, monkeypatch, where, error):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+
+    def killed(*_args):
+        raise error
+
+    monkeypatch.setattr(files.os, where, killed)
+    with pytest.raises(error):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (errno.ENOSPC, "no space"),
+        (errno.EDQUOT, "no space"),
+        (errno.EACCES, "no permission"),
+        (errno.EROFS, "only be read"),
+        (errno.EIO, "choose another place"),
+    ],
+)
+def test_errors_name_the_path_and_the_reason_in_one_sentence(tmp_path, monkeypatch, code, says):
+    path = tmp_path / "a"
+    write_bytes(path, b"old")
+    monkeypatch.setattr(files.os, "fsync", failing(code))
+    with pytest.raises(A2IBenchError, match=says) as caught:
+        write_bytes(path, b"new")
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_while_writing(tmp_path, monkeypatch):
+    opened = Path.open
+
+    def full(self, mode="r", *args, **kwargs):
+        file = opened(self, mode, *args, **kwargs)
+        if "x" not in mode:
+            return file
+
+        class Full:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                file.close()
+
+            def write(self, data):
+                file.write(data[:1])
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        return Full()
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(A2IBenchError, match="free some space"):
+        write_bytes(tmp_path / "a", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_a_device_and_a_file_in_the_way(tmp_path):
+    with pytest.raises(A2IBenchError, match="not a file"):
+        write_bytes(tmp_path, b"")
+    with pytest.raises(A2IBenchError, match="not a file"):
+        write_bytes(Path(os.devnull), b"")
+    write_bytes(tmp_path / "file", b"")
+    with pytest.raises(A2IBenchError, match="file"):
+        write_bytes(tmp_path / "file" / "a", b"")
+    with pytest.raises(A2IBenchError, match="file stands where a folder should"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(A2IBenchError, match="too long"):
+        write_bytes(tmp_path / ("x" * 300), b"")
+
+
+def test_images_without_metadata(tmp_path):
+    image = Image.new("RGB", (4, 3), (1, 2, 3))
+    image.info.update(dpi=(72, 72), icc_profile=b"x" * 99, comment="secret")
+    image.getexif()[0x10E] = "secret"
+    plain = Image.new("RGB", (4, 3), (1, 2, 3))
+    note = PngInfo()
+    note.add_text("prompt", "secret")
+    image.save(tmp_path / "before.png", pnginfo=note)
+    with Image.open(tmp_path / "before.png") as opened:
+        save_image(tmp_path / "a.png", opened)
+    save_image(tmp_path / "b.png", image)
+    save_image(tmp_path / "c.png", plain)
+    found = {(tmp_path / f"{name}.png").read_bytes() for name in "abc"}
+    assert len(found) == 1
+    assert b"secret" not in found.pop()
+    assert image.info["comment"] == "secret"  # the caller's image is left alone
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_images_of_any_mode(tmp_path, mode):
+    save_image(tmp_path / "a.png", Image.new(mode, (2, 2)))
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        assert image.size == (2, 2)
+
+
+def test_check_writable(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", failing(errno.EACCES))
+        with pytest.raises(A2IBenchError, match="no permission"):
+            check_writable(tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", failing(errno.ENOSPC))
+        with pytest.raises(A2IBenchError, match="no space"):
+            check_writable(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_can_only_be_read(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(A2IBenchError, match="no permission"):
+        write_bytes(tmp_path / "a", b"")
+    tmp_path.chmod(0o700)
