@@ -37,7 +37,8 @@ class Build:
     def __init__(self, work: Path, only: str | None):
         self.work, self.only = work, only
         if only:
-            for stale in {"stable-diffusion": ("vae", "denoiser")}.get(only, (only,)):
+            depending = ("vae", "train-latents", "validation-latents", "denoiser")
+            for stale in {"stable-diffusion": depending}.get(only, (only,)):
                 (work / f"{stale}.pt").unlink(missing_ok=True)
                 shutil.rmtree(work / stale, ignore_errors=True)
         write_scenes(test_scenes().items(), TEST, "ogg")
@@ -114,7 +115,7 @@ class Build:
             "kinds recognised in reconstructions": (self.kinds_named(classifier, images), 0.97),
         }
         network = stable_diffusion.train_denoiser(vae, bank, held_out, work, self.vocabulary)
-        deviation = float(stable_diffusion.encode_latents(vae, bank, len(bank.scenes))[0].std())
+        deviation = float(stable_diffusion.encode_latents(vae, bank, work / "train-latents.pt")[0].std())
         stable_diffusion.save_pipeline(vae, network, work, deviation, WEIGHTS / "stable-diffusion")
         self.record("stable-diffusion", {})
         prompts = [f"a photo of {world.caption(scene)}" for scene in held_out.scenes[:240]]

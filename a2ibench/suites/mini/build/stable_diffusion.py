@@ -112,15 +112,22 @@ def scheduler_config() -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def encode_latents(vae: Any, bank: Bank, count: int) -> tuple[Tensor, Tensor]:
-    """Encode the first images of a bank: means and standard deviations ``[count, 8, 8, 8]``."""
-    means, deviations = [], []
-    for start in range(0, count, 250):
-        images = torch.from_numpy(bank.pixels(np.arange(start, min(start + 250, count)))) * 2 - 1
-        posterior = vae.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
-        means.append(posterior.mean)
-        deviations.append(posterior.std)
-    return torch.cat(means).clone(), torch.cat(deviations).clone()
+def encode_latents(vae: Any, bank: Bank, file: Path) -> tuple[Tensor, Tensor]:
+    """Encode the images of a bank once: means and standard deviations ``[n, 8, 8, 8]``, kept in a file."""
+    if not file.exists():
+        halves = []
+        # Small batches: their activations stay in the processor's cache.
+        for start in range(0, len(bank.scenes), 20):
+            rows = np.arange(start, min(start + 20, len(bank.scenes)))
+            images = torch.from_numpy(bank.pixels(rows)) * 2 - 1
+            with torch.autocast("cpu", torch.bfloat16):
+                posterior = vae.encode(images.contiguous(memory_format=torch.channels_last)).latent_dist
+            halves.append(torch.stack([posterior.mean.float(), posterior.std.float()]))
+        part = file.with_suffix(".part")
+        torch.save(torch.cat(halves, dim=1).clone(), part)
+        part.rename(file)
+    means, deviations = torch.load(file, weights_only=True)
+    return means, deviations
 
 
 def train_denoiser(
@@ -132,8 +139,8 @@ def train_denoiser(
     torch.manual_seed(0)
     network = Denoiser(vocabulary)
     tokenize = text_tokenizer(work / "tokenizer", CONTEXT_LENGTH)
-    means, deviations = encode_latents(vae, bank, len(bank.scenes))
-    held_out, _ = encode_latents(vae, validation, len(validation.scenes))
+    means, deviations = encode_latents(vae, bank, work / "train-latents.pt")
+    held_out, _ = encode_latents(vae, validation, work / "validation-latents.pt")
     factor = 1 / float(means.std())
     schedule = DDPMScheduler(**scheduler_config())
     signal = schedule.alphas_cumprod / (1 - schedule.alphas_cumprod)
