@@ -215,7 +215,7 @@ class _MaskedBeats(nn.Module):
         self.redraw = nn.Linear(128, 256)
 
 
-def train_beats(bank: Bank, validation: Bank, work: Path, steps: int = 1400) -> Beats:
+def train_beats(bank: Bank, validation: Bank, work: Path, steps: int = 1000) -> Beats:
     """Train BEATs by masked reconstruction and by tagging the kind, never the count or the size."""
     torch.manual_seed(0)
     network = _MaskedBeats()
