@@ -33,7 +33,7 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Your own clips: a folder with clips.csv (clip_id,audio,image,label)."),
 ]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=2, help="Only so many clips, spread over the labels.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")

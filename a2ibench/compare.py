@@ -75,7 +75,7 @@ def compare_results(a: Result, b: Result, names: Sequence[str] | None = None) ->
         )
     found = []
     for score in shared:
-        values = [[result.items[clip][score.metric] for clip in sorted(a.items)] for result in (a, b)]
+        values = [[result.items.get(clip, {}).get(score.metric) for clip in sorted(a.items)] for result in (a, b)]
         first, second = (np.array([np.nan if v is None else v for v in row], dtype=float) for row in values)
         there = ~(np.isnan(first) | np.isnan(second))
         sign = 1 if score.higher_is_better else -1

@@ -59,7 +59,7 @@ def _shipped_problems() -> list[str]:
             for entry, table in suite.table.get(group, {}).items():
                 if "file" in table:
                     try:
-                        suite.part(group, entry).path()
+                        suite.part(group, entry).resolve()
                     except A2IBenchError as error:
                         found.append(str(error))
     return found

@@ -172,7 +172,10 @@ class Scorer:
     def score(
         self, images: Mapping[str, Path], wanted: Sequence[Metric], name: str = "images"
     ) -> tuple[list[Score], dict[str, dict[str, float | None]]]:
-        """Score a set of images: the scores, and the per-clip values by clip id and metric."""
+        """Score a set of images: the scores, and the per-clip values by clip id and metric.
+
+        A metric that has nothing to compare any clip with (no two clips of one label) gives no score.
+        """
         rows = self.rows(images, name)
         short = {n: f"{n}.{encoder.weights[:8]}" for n, encoder in self.encoders.items()}
         short["clip-image"] = short["clip-text"] = f"clip.{self.encoders['clip-image'].weights[:8]}"
@@ -186,11 +189,13 @@ class Scorer:
             if metric.per_clip is not None:
                 values = metric.per_clip(rows)
                 kept = values[~np.isnan(values)]
+                if not len(kept):
+                    continue  # nothing to compare any clip with: `result_of` says so in a note
                 interval = _interval(kept)
                 value, low, high, stderr = mean_score(values), interval.low, interval.high, None
                 n, extra = len(kept), {}
-                for clip_id, value in zip(self.clips.ids, values, strict=True):
-                    items[clip_id][metric.name] = None if math.isnan(value) else float(value)
+                for clip_id, item in zip(self.clips.ids, values, strict=True):
+                    items[clip_id][metric.name] = None if math.isnan(item) else float(item)
             elif metric.statistic is not None:
                 statistic = metric.statistic(rows)
                 value, low, high, stderr = statistic.value, None, None, statistic.stderr
@@ -210,6 +215,11 @@ class Scorer:
                     signature=signature,
                     extra=extra,
                 )
+            )
+        if not scores:
+            raise A2IBenchError(
+                f"No clip has another to be compared with by {', '.join(metric.name for metric in wanted)}; "
+                "add clips, or choose other metrics."
             )
         return scores, items
 
@@ -238,6 +248,9 @@ def result_of(
     """Score images and write down everything that the numbers depend on."""
     began = time.perf_counter()
     scores, items = scorer.score(images, wanted, method)
+    left_out = [metric.name for metric in wanted if metric.name not in {score.metric for score in scores}]
+    if left_out:
+        notes = [*notes, f"Left out, since no clip has another to be compared with: {', '.join(left_out)}."]
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
@@ -283,7 +296,7 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         order = np.random.default_rng(0).permutation(len(clips))
         pairs = zip(order, np.roll(order, 1), strict=True)
         sets["shuffled images"] = {clips[int(i)].clip_id: clips[int(j)].image for i, j in pairs}
-    if scorer.suite.table.get("world") and clips.name == scorer.suite.name:
+    if scorer.suite.table.get("world") and scorer.setting == scorer.suite.id:
         sets["drawn afresh: kind, count, size"] = _drawn_afresh(clips, knows_all=True)
         sets["drawn afresh: kind only"] = _drawn_afresh(clips, knows_all=False)
     results = [result_of(scorer, images, wanted, method=name) for name, images in sets.items()]

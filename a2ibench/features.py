@@ -43,12 +43,15 @@ class RowCache:
     def get(self, keys: Sequence[str]) -> dict[str, Float32]:
         """Read the rows that are there."""
         found: dict[str, Float32] = {}
-        with closing(self._open()) as database:
-            for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, row FROM rows WHERE key IN ({marks})"  # noqa: S608  only question marks
-                found.update((k, np.frombuffer(row, np.float32)) for k, row in database.execute(query, some))
+        try:
+            with closing(self._open()) as database:
+                for start in range(0, len(keys), 500):
+                    some = keys[start : start + 500]
+                    marks = ",".join("?" * len(some))
+                    query = f"SELECT key, row FROM rows WHERE key IN ({marks})"  # noqa: S608  only question marks
+                    found.update((k, np.frombuffer(row, np.float32)) for k, row in database.execute(query, some))
+        except sqlite3.Error as error:
+            raise A2IBenchError(f"The cache {self._file} can't be read ({error}); delete that file.") from None
         return found
 
     def put(self, rows: dict[str, Float32]) -> None:

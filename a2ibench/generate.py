@@ -1,6 +1,7 @@
 """Make a method's images: what is missing in the run folder, in batches, each written whole or not at all."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from a2ibench.baselines import get as get_method
 from a2ibench.baselines.base import Method, image_seed
 from a2ibench.clips import Clip, ClipSet, file_digest
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import check_writable, save_image, write_text
 from a2ibench.suites import Suite
 
@@ -62,12 +63,27 @@ def prepare(
     """
     method = get_method(method_name)
     known = {**method.options, **suite.method_options(method_name)}
-    for name in options or {}:
+    for name, value in (options or {}).items():
         if name not in known:
-            have = ", ".join(sorted(known)) or "none"
-            raise A2IBenchError(f"The method {method_name!r} has no option {name!r}; it has: {have}.")
+            raise unknown(f"option of the method {method_name!r}", name, known)
+        _check_option(name, value, known[name])
     parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
     return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes)
+
+
+def _check_option(name: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the option's default, before anything is loaded."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        fits, wanted = number and isinstance(value, int) and value > 0, "a whole number above 0"
+    elif isinstance(default, float):
+        fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
+    else:
+        fits, wanted = isinstance(value, str) or value is default, "a text"
+    if not fits:
+        raise A2IBenchError(f"The option {name!r} wants {wanted}; found {value!r}.")
 
 
 def generate(

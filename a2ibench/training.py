@@ -57,11 +57,13 @@ def train_audiotoken(
         check_clips(clips, stage)
 
     from a2ibench.baselines.audiotoken.model import Listener
-    from a2ibench.baselines.audiotoken.train import Config, Examples, train
+    from a2ibench.baselines.audiotoken.train import Config, Examples, claim, train
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     known = {field.name for field in fields(Config)}
     config = Config(**{**{k: v for k, v in suite.training.items() if k in known}, **settings})
+    identity = " ".join(hashes[part] for part in sorted(hashes))
+    claim(folder, config, clips, identity)
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device)
     listener = Listener(parts["beats"], device)
     advance = stage("features and latents", len(clips)) if config.precompute else None
@@ -73,7 +75,6 @@ def train_audiotoken(
             advance(done - seen)
         seen = done
 
-    identity = " ".join(hashes[part] for part in sorted(hashes))
     cache = cache_dir() / "training"
     examples = Examples(clips, diffusion, listener, config, cache, identity, filled)
     filled(len(clips))

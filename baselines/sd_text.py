@@ -15,7 +15,7 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
     model = StableDiffusion(parts["stable_diffusion"]["file"], device, options["scheduler"])
 
     def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
-        prompts = [options["prompt"].format(label=clip.label) for clip in clips]
+        prompts = [options["prompt"].replace("{label}", clip.label) for clip in clips]
         return model.draw(model.embed_prompts(prompts), seeds, steps=options["steps"], guidance=options["guidance"])
 
     return draw

@@ -1,13 +1,14 @@
 """Suites: what makes two numbers comparable. A TOML file names the clips, the networks and the protocol."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from a2ibench.checkpoints import locate, sha256_file
+from a2ibench.checkpoints import locate, published, sha256_file, verify
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.encoders import load_encoder
 from a2ibench.encoders.base import Encoder
@@ -26,42 +27,43 @@ class Part:
     shipped: str | None = None
     checkpoint: str | None = None
 
-    def path(self) -> Path:
-        """Find the weights; a shipped file is checked by its hash, a published one is located or fetched."""
+    def resolve(self) -> tuple[Path, str]:
+        """Find the weights, and the hash that names them: of the file, or over a folder's files.
+
+        A shipped file is checked by its hash, a published one is located or fetched. A published folder of
+        several files is named by its repository and revision: hashing gigabytes in each run buys nothing.
+        """
         if self.checkpoint is not None:
-            return locate(self.checkpoint)
+            path, entry = locate(self.checkpoint), published()[self.checkpoint]
+            return path, verify(path, entry) or f"{entry.hub}@{entry.revision}"
         if self.shipped is None:
             absent = f"The suite file gives neither 'file' nor 'checkpoint' for {self.name!r}."
             raise A2IBenchError(self.config.get("absent", absent))
         path = self.folder / self.shipped
-        expected = _sums(self.folder)
-        files = [path] if not path.is_dir() else [p for p in sorted(path.rglob("*")) if p.is_file()]
-        listed = {name for name in expected if name == self.shipped or name.startswith(f"{self.shipped}/")}
-        present = {file.relative_to(self.folder).as_posix(): file for file in files if file.is_file()}
-        for name in sorted(listed | present.keys()):
-            if name not in present:
-                raise _unwhole(self.folder / name, "is missing")
-            if sha256_file(present[name]) != expected.get(name):
-                raise _unwhole(present[name], "is not the one that was shipped (its sha256 differs)")
-        return path
-
-    def sha256(self) -> str:
-        """The hash that names the weights: of the file, or over a folder's files in the order of their names."""
-        path = self.path()
-        if path.is_file():
-            return sha256_file(path)
-        import hashlib
-
+        if not path.is_dir():
+            return path, self._checked(path)
+        listed = [self.folder / name for name in _sums(self.folder) if name.startswith(f"{self.shipped}/")]
+        there = [file for file in path.rglob("*") if file.is_file()]
         digest = hashlib.sha256()
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
-        return digest.hexdigest()
+        for file in sorted({*listed, *there}):
+            digest.update(f"{file.relative_to(path).as_posix()} {self._checked(file)}\n".encode())
+        return path, digest.hexdigest()
+
+    def _checked(self, file: Path) -> str:
+        """Hash a shipped file; refuse one that is missing or another than was shipped."""
+        if not file.is_file():
+            raise _unwhole(file, "is missing")
+        found = sha256_file(file)
+        if found != _sums(self.folder).get(file.relative_to(self.folder).as_posix()):
+            raise _unwhole(file, "is not the one that was shipped (its sha256 differs)")
+        return found
 
 
 def _unwhole(path: Path, what: str) -> A2IBenchError:
     return A2IBenchError(f"The weights file {path} {what}; install a2ibench again, and check with `a2ibench doctor`.")
 
 
+@cache
 def _sums(folder: Path) -> dict[str, str]:
     """Read ``weights/SHA256SUMS``: hashes by path relative to the suite's folder."""
     file = folder / "weights" / "SHA256SUMS"
@@ -115,7 +117,7 @@ class Suite:
     def encoder(self, name: str, device: str = "cpu") -> Encoder:
         """Load one of the suite's encoders: clip-image, clip-text, wav2clip, classifier or inception."""
         part = self.part("encoders", "clip" if name in ("clip-image", "clip-text") else name)
-        return load_encoder(name, part.config, part.path(), part.sha256(), device)
+        return load_encoder(name, part.config, *part.resolve(), device)
 
     def method_parts(
         self, method: str, names: tuple[str, ...], own: Mapping[str, Path]
@@ -142,10 +144,9 @@ class Suite:
             if name in own:
                 if not own[name].exists():
                     raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
-                part = Part(name, part.config, own[name].parent)
                 path, digest = own[name], _digest(own[name])
             else:
-                path, digest = part.path(), part.sha256()
+                path, digest = part.resolve()
             parts[name] = {**part.config, "file": path}
             hashes[name] = digest
         return parts, hashes

@@ -88,6 +88,7 @@ class Examples:
         progress: Callable[[int], None] = lambda done: None,
     ):
         self.clips, self.diffusion, self.listener, self.config = clips, diffusion, listener, config
+        self.identity = identity
         self._features: NDArray[np.float16] | None = None
         self._moments: NDArray[np.float32] | None = None
         if config.precompute:
@@ -177,7 +178,7 @@ def train(
     examples
         The data.
     config
-        The settings; a folder with a training under other settings is refused.
+        The settings; a folder with a training under other settings, clips or networks is refused.
     out
         Receives ``train.json``, ``checkpoint.pt`` while it trains, ``tensorboard/``, and at the end
         ``embedder.safetensors``.
@@ -197,7 +198,7 @@ def train(
         cpu=examples.diffusion.device == "cpu",
     )
     final, state = out / "embedder.safetensors", out / "checkpoint.pt"
-    _claim(out, config)
+    claim(out, config, examples.clips, examples.identity)
     if final.exists():
         return final
     diffusion = examples.diffusion
@@ -292,21 +293,24 @@ def _lr_factor(config: Config, step: int) -> float:
     return min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / config.steps))
 
 
-def _claim(out: Path, config: Config) -> None:
-    """Mark a folder as this training's; refuse one that is another's. More steps may be asked for later."""
+def claim(out: Path, config: Config, clips: ClipSet, networks: str) -> None:
+    """Mark a folder as this training's; refuse one of other settings, clips or frozen networks."""
     out.mkdir(parents=True, exist_ok=True)
     mark = out / "train.json"
-    wanted = json.dumps(asdict(config), indent=1, sort_keys=True)
+    wanted = {**asdict(config), "clips": clips.digest, "networks": networks}
     if mark.exists():
-        found = json.loads(mark.read_text())
-        differing = sorted(k for k, v in asdict(config).items() if found.get(k) != v)
+        try:
+            found = dict(json.loads(mark.read_text()))
+        except (ValueError, TypeError):
+            raise A2IBenchError(f"{mark} is broken; give --fresh to begin anew.") from None
+        differing = sorted(k for k, v in wanted.items() if found.get(k) != v)
         if differing:
             raise A2IBenchError(
                 f"{out} holds a training with other settings ({', '.join(differing)}); "
                 "give another --out, or --fresh to begin anew."
             )
         return
-    _replace(mark, wanted.encode())
+    _replace(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -315,4 +319,4 @@ def _replace(path: Path, data: bytes) -> None:
     os.replace(part, path)
 
 
-__all__ = ["Config", "Examples", "replace", "train"]
+__all__ = ["Config", "Examples", "claim", "replace", "train"]
