@@ -88,6 +88,7 @@ def eval(
     began = time.perf_counter()
     wanted = chosen_metrics(metric)
     loaded = load_suite(suite)
+    loaded.check_encoders()
     run = prepare(loaded, method, seed=seed, options=_pairs(options), weights=_paths(weights)) if method else None
     clips, everything = _clips(loaded, data, limit)
     title = method or name or (outputs.resolve().name if outputs else "")

@@ -8,6 +8,7 @@ from typing import Any
 
 from a2ibench.baselines import get as get_method
 from a2ibench.checkpoints import cache_dir
+from a2ibench.clips import file_digest
 from a2ibench.errors import A2IBenchError
 from a2ibench.evaluate import Stage, check_clips, silent
 from a2ibench.files import check_writable
@@ -62,7 +63,9 @@ def train_audiotoken(
 
     known = {field.name for field in fields(Config)}
     config = Config(**{**{k: v for k, v in suite.training.items() if k in known}, **settings})
-    identity = " ".join(hashes[part] for part in sorted(hashes))
+    # What is computed once depends on BEATs and on the autoencoder, not on the rest of Stable Diffusion.
+    autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
+    identity = " ".join([hashes["beats"], *(file_digest(file) for file in autoencoder)])
     claim(folder, config, clips, identity)
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device)
     listener = Listener(parts["beats"], device)

@@ -119,6 +119,11 @@ class Suite:
         part = self.part("encoders", "clip" if name in ("clip-image", "clip-text") else name)
         return load_encoder(name, part.config, *part.resolve(), device)
 
+    def check_encoders(self) -> None:
+        """Find every encoder's weights, so that a file that is absent or broken is named before any work."""
+        for name in self.table.get("encoders", {}):
+            self.part("encoders", name).resolve()
+
     def method_parts(
         self, method: str, names: tuple[str, ...], own: Mapping[str, Path]
     ) -> tuple[dict[str, Any], dict[str, str]]:

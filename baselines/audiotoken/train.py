@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -93,11 +94,14 @@ class Examples:
         self._moments: NDArray[np.float32] | None = None
         if config.precompute:
             key = json.dumps([clips.digest, identity, config.crop_seconds, config.crops, config.size, 1])
-            self._fill(cache / hashlib.sha256(key.encode()).hexdigest()[:24], progress)
+            folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
+            folder.mkdir(parents=True, exist_ok=True)
+            # Several processes, or two trainings at once, want the same files: one fills them, the others wait.
+            with FileLock(folder / "lock"):
+                self._fill(folder, progress)
 
     def _fill(self, folder: Path, progress: Callable[[int], None]) -> None:
         """Compute features and latents of every clip once; goes on where an earlier run was stopped."""
-        folder.mkdir(parents=True, exist_ok=True)
         counter = folder / "done.txt"
         done = int(counter.read_text()) if counter.exists() else 0
         features, moments = self._compute(0)

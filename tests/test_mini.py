@@ -1,0 +1,91 @@
+"""The shipped mini suite: its floors, and the main job itself at full size."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from a2ibench.suites import load_suite
+
+WEIGHTS = Path(__file__).parents[1] / "a2ibench" / "suites" / "mini" / "weights"
+FLOORS = {"AIS": 86, "AIS.same-class": 70, "IIS": 82, "IIS.same-class": 62, "AIC": 75}
+
+
+def test_the_weights_are_the_listed_ones_and_small():
+    lines = (WEIGHTS / "SHA256SUMS").read_text().splitlines()
+    listed = dict(reversed(line.split("  ", 1)) for line in lines)
+    files = {f.relative_to(WEIGHTS).as_posix(): f for f in WEIGHTS.rglob("*") if f.is_file()}
+    assert set(listed) == set(files) - {"SHA256SUMS", "CARD.md"}
+    for name, digest in listed.items():
+        assert hashlib.sha256(files[name].read_bytes()).hexdigest() == digest, name
+    assert sum(f.stat().st_size for f in files.values()) < 40_000_000
+
+
+def test_the_near_misses_of_aic():
+    from a2ibench.features import text_rows
+    from a2ibench.metrics.aic import match_table
+    from a2ibench.suites.mini import world
+
+    texts = load_suite("mini").encoder("clip-text")
+    table = match_table(text_rows(texts, list(world.CATEGORIES)), text_rows(texts, list(world.LABELS)))
+    for index in range(len(table)):
+        assert table[index, index] > 0.75, world.CATEGORIES[index]
+    # One wrong pair counts, and not the other way round: a bird for an owl's hoot, but no owl for a bird's chirp.
+    bird, owl = world.CATEGORIES.index("bird"), world.CATEGORIES.index("owl")
+    assert table[bird, owl] > 0.75 > table[owl, bird]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Run the main job on all 240 clips, and Stable Diffusion on the labels; score both."""
+    from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
+    from a2ibench.generate import generate, prepare
+
+    suite = load_suite("mini")
+    clips = suite.clips()
+    wanted = chosen_metrics(None)
+    scorer = Scorer(suite, clips)
+    found = {row.method: row for row in sanity(scorer, wanted)}
+    for method in ("audiotoken", "sd-text"):
+        images = generate(prepare(suite, method), clips, tmp_path_factory.mktemp(method))
+        found[method] = result_of(scorer, images, wanted, method=method)
+    return found
+
+
+def values(result):
+    return {score.metric: score.value for score in result.scores}
+
+
+@pytest.mark.slow
+def test_real_images_are_the_ceiling_and_shuffled_ones_are_chance(runs):
+    real, shuffled = values(runs["real images"]), values(runs["shuffled images"])
+    assert real["AIS"] >= 98
+    assert real["AIS.same-class"] >= 88
+    assert real["AIC"] >= 95
+    assert real["IIS"] == 100
+    assert abs(real["FID"]) < 1e-6
+    assert abs(shuffled["AIS"] - 50) <= 4
+    assert abs(shuffled["IIS"] - 50) <= 4
+
+
+@pytest.mark.slow
+def test_the_sound_says_more_than_the_label(runs):
+    everything, kind = values(runs["drawn afresh: kind, count, size"]), values(runs["drawn afresh: kind only"])
+    assert everything["AIS.same-class"] - kind["AIS.same-class"] > 30
+    assert abs(kind["AIS.same-class"] - 50) < 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "floor"), FLOORS.items())
+def test_audiotoken_reaches_its_floors(runs, metric, floor):
+    assert values(runs["audiotoken"])[metric] >= floor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["AIS.same-class", "IIS.same-class"])
+def test_listening_beats_reading_the_label(runs, metric):
+    from a2ibench.compare import compare_results
+
+    (comparison,) = compare_results(runs["audiotoken"], runs["sd-text"], [metric])
+    assert comparison.low > 0
+    assert comparison.p_value < 0.05

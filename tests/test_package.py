@@ -1,0 +1,142 @@
+"""The package: what the wheel holds, who imports whom, and what the first import costs."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN = ("a2ibench", "metrics", "baselines")
+DATA = (".toml", ".csv", ".ogg", ".png", ".safetensors", ".json", ".txt")
+SKIPPED = {"__pycache__"}
+
+
+def _files(suffixes):
+    """Every file of these suffixes by its name in the package; the two symlinks are not followed twice."""
+    found = {}
+    for top in OWN:
+        prefix = "" if top == "a2ibench" else "a2ibench/"
+        for file in sorted((ROOT / top).rglob("*")):
+            name = prefix + file.relative_to(ROOT).as_posix()
+            linked = name.split("/")[1] in ("metrics", "baselines") and top == "a2ibench"
+            if file.is_file() and file.suffix in suffixes and not linked and not SKIPPED & set(file.parts):
+                found[name] = file
+    return found
+
+
+MODULES = _files((".py",))
+TREES = {name: ast.parse(file.read_text(), name) for name, file in MODULES.items()}
+
+
+def _imports(tree, name):
+    """The modules that a file imports anywhere in it, by their full names."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import, line {node.lineno}"
+            found.add(node.module)
+            if node.module in ("a2ibench", "a2ibench.encoders", "a2ibench.suites"):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _within(module, packages):
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def test_there_are_modules_to_look_at():
+    assert {"a2ibench/metrics/fid.py", "a2ibench/baselines/audiotoken/train.py", "a2ibench/cli.py"} <= MODULES.keys()
+    assert "a2ibench/suites/mini/test/clips.csv" in _files(DATA)
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("metrics", ("metrics", "errors")),
+        ("encoders", ("encoders", "checkpoints", "errors")),
+        ("baselines", ("baselines", "encoders", "clips", "checkpoints", "errors")),
+    ],
+)
+def test_who_may_import_whom(package, allowed):
+    allowed = [f"a2ibench.{name}" for name in allowed]
+    names = [name for name in TREES if name.startswith(f"a2ibench/{package}/")]
+    assert len(names) > 3
+    for name in names:
+        ours = {module for module in _imports(TREES[name], name) if _within(module, ("a2ibench",))}
+        strangers = {module for module in ours if not _within(module, allowed) and module != "a2ibench"}
+        assert not strangers, f"{name} imports {strangers}"
+
+
+def test_metrics_are_pure():
+    heavy = ("torch", "torchvision", "diffusers", "transformers", "PIL", "soundfile", "urllib", "requests", "pathlib")
+    for name, tree in TREES.items():
+        if name.startswith("a2ibench/metrics/"):
+            assert not {module for module in _imports(tree, name) if _within(module, heavy)}, name
+
+
+def test_nobody_imports_the_command_line():
+    for name, tree in TREES.items():
+        assert not {module for module in _imports(tree, name) if _within(module, ("a2ibench.cli",))}, name
+
+
+def test_nobody_imports_the_top_level_names():
+    for name, tree in TREES.items():
+        assert not {module for module in _imports(tree, name) if _within(module, ("metrics", "baselines"))}, name
+
+
+def test_nothing_runs_code_from_a_weights_file():
+    loads = 0
+    for name, tree in TREES.items():
+        assert not {m for m in _imports(tree, name) if _within(m, ("pickle", "dill", "cloudpickle", "joblib"))}, name
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if called in ("torch.load", "load") and called == "torch.load":
+                loads += 1
+                assert keywords.get("weights_only") == "True", f"{name}, line {node.lineno}"
+            assert keywords.get("allow_pickle", "False") == "False", f"{name}, line {node.lineno}"
+        froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "torch"]
+        assert not {a.name for n in froms for a in n.names} & {"load", "*"}, name
+    assert loads > 0
+
+
+def test_the_first_imports_are_light():
+    heavy = ("torch", "diffusers", "transformers", "scipy", "pandas", "open_clip")
+    code = (
+        "import sys, json, a2ibench.metrics, a2ibench.cli\n"
+        f"print(json.dumps(sorted(set({heavy!r}) & sys.modules.keys())))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("build") or not find_spec("setuptools"), reason="needs build and setuptools")
+def test_the_wheel_holds_everything(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in OWN:
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns(*SKIPPED))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name: archive.getinfo(name) for name in archive.namelist()}
+        assert archive.read("a2ibench/metrics/fid.py") == (ROOT / "metrics/fid.py").read_bytes()
+    assert {name.split("/")[0].partition("-")[0] for name in held} == {"a2ibench"}, "something else at the top"
+    expected = MODULES.keys() | _files(DATA).keys() | {"a2ibench/py.typed"}
+    assert not expected - held.keys(), sorted(expected - held.keys())[:10]
+    assert not [name for name, info in held.items() if info.external_attr >> 16 & 0o170000 == 0o120000], "a symlink"
