@@ -94,12 +94,12 @@ def eval(
     title = method or name or (outputs.resolve().name if outputs else "")
     folder = out or _run_folder(loaded, clips, title, data)
     check_writable(folder)
+    images = outputs_in(outputs, clips, everything) if outputs else {}
+    where = _device(device)
     with _progress() as stage:
         check_clips(clips, stage)
-        images = outputs_in(outputs, clips, everything) if outputs else {}
         if outputs:
             _check_images(images, stage)
-        where = _device(device)
         seconds = {}
         if run is not None:
             start = time.perf_counter()
@@ -137,7 +137,8 @@ def eval(
         clips,
         images,
         title=title,
-        subtitle=f"{loaded.id} · {len(clips)} clips · seed {seed}" if run else loaded.id,
+        subtitle=f"{loaded.id} · {clips.name} · {len(clips)} clips" + (f" · seed {seed}" if run else ""),
+        method=title,
     )
     save_image(folder / "contact.png", sheet)
     if as_json:
@@ -178,13 +179,14 @@ def generate(
     clips, _ = _clips(loaded, data, limit)
     folder = out or _run_folder(loaded, clips, method, data)
     check_writable(folder)
+    where = _device(device)
     with _progress() as stage:
         check_clips(clips, stage)
         images = make_images(
             run,
             clips,
             folder,
-            device=_device(device),
+            device=where,
             batch_size=batch_size,
             advance=stage("draw", len(clips)),
             fresh=fresh,
@@ -229,6 +231,9 @@ def train(
     classification_loss = classification_loss or method == "audiotoken-cl"
     from a2ibench.training import train_audiotoken
 
+    where = _device(device)
+    if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
+        where = f"cuda:{os.environ['LOCAL_RANK']}"
     chosen = {"steps": steps, "batch_size": batch_size, "lr": lr}
     with _progress() as stage:
         file = train_audiotoken(
@@ -243,7 +248,7 @@ def train(
                 "seed": seed,
                 "lambda_cl": 0.01 if classification_loss else 0.0,
             },
-            device=_device(device),
+            device=where,
             checkpoint_every=checkpoint_every,
             fresh=not resume,
             stage=stage,

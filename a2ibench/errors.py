@@ -27,4 +27,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return A2IBenchError(f"There is no {kind} {name!r}; {hint}known: {', '.join(names)}.")
+    return A2IBenchError(f"There is no {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}.")

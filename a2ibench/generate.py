@@ -136,7 +136,7 @@ def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
         try:
             found = json.loads(mark.read_text())
             known = found.pop("clips")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise A2IBenchError(f"{mark} is broken; give --fresh to make the run anew.") from None
         differing = [key for key in record if found.get(key) != record[key]]
         if differing:

@@ -67,7 +67,7 @@ def train_audiotoken(
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([hashes["beats"], *(file_digest(file) for file in autoencoder)])
     claim(folder, config, clips, identity)
-    diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device)
+    diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device, half=False)
     listener = Listener(parts["beats"], device)
     advance = stage("features and latents", len(clips)) if config.precompute else None
     seen = 0

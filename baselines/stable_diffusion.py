@@ -27,20 +27,23 @@ class StableDiffusion:
     folder
         A diffusers pipeline folder: ``unet``, ``vae``, ``text_encoder``, ``tokenizer``, ``scheduler``.
     device
-        Where it runs; on a GPU in half precision.
+        Where it runs.
     scheduler
         One of `SCHEDULERS`, or None for the folder's own.
+    half
+        Half precision; by default on a GPU. Training through the frozen parts wants full precision.
 
     """
 
-    def __init__(self, folder: Path, device: str = "cpu", scheduler: str | None = None):
+    def __init__(self, folder: Path, device: str = "cpu", scheduler: str | None = None, half: bool | None = None):
         import diffusers
         import transformers
 
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.disable_progress_bar()
         self.device = device
-        dtype = torch.float16 if device.startswith("cuda") else torch.float32
+        half = device.startswith("cuda") if half is None else half
+        dtype = torch.float16 if half else torch.float32
         # The safety checker would blacken images by a network of its own, and a score would not tell.
         self.pipeline: Any = diffusers.StableDiffusionPipeline.from_pretrained(
             folder,

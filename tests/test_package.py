@@ -84,6 +84,8 @@ def test_metrics_are_pure():
 
 def test_nobody_imports_the_command_line():
     for name, tree in TREES.items():
+        if name == "a2ibench/__main__.py":
+            continue  # it is the command line
         assert not {module for module in _imports(tree, name) if _within(module, ("a2ibench.cli",))}, name
 
 
@@ -101,7 +103,7 @@ def test_nothing_runs_code_from_a_weights_file():
                 continue
             called = ast.unparse(node.func)
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            if called in ("torch.load", "load") and called == "torch.load":
+            if called == "torch.load":
                 loads += 1
                 assert keywords.get("weights_only") == "True", f"{name}, line {node.lineno}"
             assert keywords.get("allow_pickle", "False") == "False", f"{name}, line {node.lineno}"

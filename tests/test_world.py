@@ -62,16 +62,48 @@ def test_splits_share_no_scene():
 
 
 @EVERY_KIND
-def test_objects_are_seen_whole_and_apart(flat, kind):
+def test_objects_lie_whole_inside_the_image(monkeypatch, kind):
+    """On a wider canvas nothing shows beyond the image, but for a third of a pixel of a wing's tip."""
+    wide = 80 * world._SUPERSAMPLE
+    monkeypatch.setattr(world, "_background", lambda place, time, rng: Image.new("RGB", (wide, wide), FLAT))
     for count in (1, 2, 3):
         for size in (0.0, 0.5, 1.0):
             for seed in range(4):
                 mask = seen(Scene(kind, count, size, seed))
-                rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-                # A column may be touched by the blur of an edge; more would be an object cut off.
-                assert rim.sum() <= 2, (count, size, seed)
-                _, found = ndimage.label(mask, structure=np.ones((3, 3)))
-                assert found == count, (count, size, seed)
+                assert mask.shape == (80, 80)
+                assert mask[:64, :64].any()
+                assert not mask[65:].any(), (count, size, seed)
+                assert not mask[:, 65:].any(), (count, size, seed)
+                assert max(mask[64].sum(), mask[:, 64].sum()) <= 8, (count, size, seed)
+
+
+def _nearest(scene, monkeypatch):
+    """How many objects were drawn, and how near two of them are, in diameters."""
+    drawn = []
+    with monkeypatch.context() as patch:
+        place = world._positions
+        patch.setattr(world, "_positions", lambda *given: drawn.append((given[1], place(*given))) or drawn[-1][1])
+        world.render(scene)
+    ((radius, centres),) = drawn
+    apart = [np.hypot(x - u, y - v) for i, (x, y) in enumerate(centres) for u, v in centres[:i]]
+    return len(centres), min(apart, default=np.inf) / (2 * radius)
+
+
+def test_objects_can_be_counted(monkeypatch):
+    """Large ones may overlap a little; each still shows more than half of itself."""
+    for index in range(200):
+        scene = world.draw_scene("train", index)
+        count, apart = _nearest(scene, monkeypatch)
+        assert count == scene.count
+        assert apart > 0.55
+    for scene in list(test_scenes().values())[::4]:
+        assert _nearest(scene, monkeypatch)[1] > 0.7
+
+
+def test_single_objects_are_in_one_piece(flat):
+    for kind in range(len(KINDS)):
+        _, pieces = ndimage.label(seen(Scene(kind, 1, 0.5, 2)), structure=np.ones((3, 3)))
+        assert pieces == 1, KINDS[kind].name
 
 
 @EVERY_KIND

@@ -229,7 +229,8 @@ def train(
             rng = np.random.default_rng([config.seed, step, accelerator.process_index, part])
             torch.manual_seed(int(rng.integers(2**62)))
             with accelerator.accumulate(embedder):
-                loss = _loss(embedder, examples, config, schedule, targets, rng, device)
+                with accelerator.autocast():
+                    loss = _loss(embedder, examples, config, schedule, targets, rng, device)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(embedder.parameters(), 1.0)
