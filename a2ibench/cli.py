@@ -435,7 +435,11 @@ def _progress() -> Iterator[Any]:
 
         def stage(name: str, total: int) -> Callable[[int], None]:
             task = progress.add_task(name, total=total)
-            return lambda count: progress.advance(task, count)
+
+            def advance(count: int, note: str = "") -> None:
+                progress.update(task, advance=count, description=f"{name} {note}".rstrip())
+
+            return advance
 
         yield stage
 

@@ -23,14 +23,15 @@ from a2ibench.suites import Suite
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
-Advance = Callable[[int], None]
+Advance = Callable[..., None]
+"""Moves a progress bar by a count, and may give a note to show beside it: ``advance(1, "loss 0.05")``."""
 Stage = Callable[[str, int], Advance]
 """Opens a progress bar: ``stage("encode images", total)`` gives the function that moves it."""
 
 
 def silent(name: str, total: int) -> Advance:
     """Show no progress."""
-    return lambda count: None
+    return lambda count, note="": None
 
 
 def check_clips(clips: ClipSet, stage: Stage = silent) -> None:

@@ -86,7 +86,7 @@ def train_audiotoken(
 
     def report(step: int, loss: float) -> None:
         nonlocal last
-        bar(step - last)
+        bar(step - last, f"loss {loss:.4f}")
         last = step
 
     return train(examples, config, folder, report=report, checkpoint_every=checkpoint_every)

@@ -28,7 +28,7 @@ def main() -> None:
             marks: list[float] = []
 
             def stage(name: str, total: int, marks: list[float] = marks):  # type: ignore[no-untyped-def]
-                return lambda count: marks.append(time.perf_counter()) if name == "train" else None
+                return lambda count, note="": marks.append(time.perf_counter()) if name == "train" else None
 
             start = time.perf_counter()
             settings = {"precompute": precompute, "steps": steps + 3}

@@ -130,9 +130,7 @@ def encode_latents(vae: Any, bank: Bank, file: Path) -> tuple[Tensor, Tensor]:
     return means, deviations
 
 
-def train_denoiser(
-    vae: Any, bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 8_000
-) -> Denoiser:
+def train_denoiser(vae: Any, bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 8_000) -> Denoiser:
     """Train UNet and text encoder on latents and captions: noise prediction, one caption in ten left out."""
     from diffusers import DDPMScheduler
 
