@@ -13,7 +13,7 @@ from a2ibench.suites.mini.build.perception import build_tokenizer, clip_config
 from a2ibench.suites.mini.build.stable_diffusion import edge_weight
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -25,7 +25,7 @@ def toy(tmp_path, name, kill_at=None, ema=0.9):
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         if kill_at is not None and len(seen) == kill_at:
-            raise Killed
+            raise KilledError
         x = torch.from_numpy(rng.standard_normal((8, 1)).astype(np.float32))
         seen.append(x)
         return (module(x) - 3 * x).square().mean() + 0 * torch.randn(1).sum()
@@ -39,7 +39,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole, _ = toy(tmp_path, "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         toy(tmp_path, "killed", kill_at=17)
     resumed, seen = toy(tmp_path, "killed")
     assert len(seen) == 13

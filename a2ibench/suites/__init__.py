@@ -4,7 +4,7 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ def _unwhole(path: Path, what: str) -> A2IBenchError:
     return A2IBenchError(f"The weights file {path} {what}; install a2ibench again, and check with `a2ibench doctor`.")
 
 
-@cache
 def _sums(folder: Path) -> dict[str, str]:
     """Read ``weights/SHA256SUMS``: hashes by path relative to the suite's folder."""
     file = folder / "weights" / "SHA256SUMS"

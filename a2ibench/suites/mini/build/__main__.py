@@ -7,18 +7,21 @@ import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from a2ibench.checkpoints import cache_dir
 from a2ibench.encoders.beats import fbank
 from a2ibench.encoders.clip import text_tokenizer
-from a2ibench.files import write_text
+from a2ibench.files import write_bytes, write_text
+from a2ibench.suites import load_suite
 from a2ibench.suites.mini import TEST, world
 from a2ibench.suites.mini.build import perception, stable_diffusion
 from a2ibench.suites.mini.build.data import Bank, load_bank
@@ -140,9 +143,22 @@ class Build:
 
         lambda_cl = 0.01 if name.endswith("-cl") else 0.0
         folder = self.work / name
-        file = train_audiotoken("mini", None, folder, settings={"lambda_cl": lambda_cl})
-        shutil.copyfile(file, WEIGHTS / f"{name}.safetensors")
-        self.record(name, {})
+        file = train_audiotoken("mini", None, folder, settings={"lambda_cl": lambda_cl}, stage=_printed)
+        write_bytes(WEIGHTS / f"{name}.safetensors", save(half(load_file(file))))
+        write_sums()
+        figures: Figures = {"right kind": (self.right_kinds_heard(name, classifier), 0.90)}
+        self.record(name, figures)
+
+    def right_kinds_heard(self, name: str, classifier: nn.Module) -> float:
+        """Draw the first validation sounds; the share of images that show the right kind."""
+        from a2ibench.generate import generate, prepare
+
+        scenes = {f"held-{index:03d}": scene for index, scene in enumerate(self.validation.scenes[:240])}
+        suite = load_suite("mini")
+        clips = suite.clips(write_scenes(scenes.items(), self.work / "validation-clips", "wav"))
+        files = generate(prepare(suite, name), clips, self.work / f"{name}-validation", fresh=True)
+        images = np.stack([np.asarray(Image.open(files[clip_id])) for clip_id in sorted(files)])
+        return self.kinds_named(classifier, images)
 
     # --------------------------------------------------------------------------------------------- writing
 
@@ -150,7 +166,7 @@ class Build:
         """Write a network's weights in half precision, unless they are there and it was not asked for."""
         file = WEIGHTS / f"{name}.safetensors"
         if self.only in (None, name) or not file.exists():
-            save_file(half(network.state_dict()), file)
+            write_bytes(file, save(half(network.state_dict())))
         self.record(name, figures)
 
     def record(self, name: str, figures: Figures) -> None:
@@ -201,8 +217,23 @@ def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def write_sums() -> None:
     """Write ``SHA256SUMS`` over all files of the weights folder."""
     files = [f for f in sorted(WEIGHTS.rglob("*")) if f.is_file() and f.name not in ("SHA256SUMS", "CARD.md")]
+    for file in files:
+        file.chmod(0o644)  # diffusers' are private to who built them
     lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(WEIGHTS).as_posix()}\n" for f in files]
     write_text(WEIGHTS / "SHA256SUMS", "".join(lines))
+
+
+def _printed(name: str, total: int) -> Callable[..., None]:
+    """Show a stage's progress as fifty lines."""
+    done = 0
+
+    def advance(count: int, note: str = "") -> None:
+        nonlocal done
+        before, done = done, done + count
+        if done * 50 // max(1, total) > before * 50 // max(1, total):
+            print(f"{name} {done}/{total} {note}", flush=True)  # noqa: T201
+
+    return advance
 
 
 def _accuracy(logits: Tensor, bank: Bank) -> float:

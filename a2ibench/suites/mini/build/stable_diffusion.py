@@ -50,10 +50,8 @@ def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 320
             decoded = vae.decode(posterior.sample()).sample
         error = decoded.float() - images
         weight = edge_weight(images)
-        return (
-            (weight * (error**2 + 0.15 * error.abs())).mean() / weight.mean()
-            + 1e-5 * posterior.kl().float().mean() / 512
-        )  # fmt: skip
+        divergence: Tensor = posterior.kl().float().mean() / 512
+        return (weight * (error**2 + 0.15 * error.abs())).mean() / weight.mean() + 1e-5 * divergence
 
     held_out = images_of(validation, np.arange(96))
 
