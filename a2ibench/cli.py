@@ -92,8 +92,10 @@ def eval(
     run = prepare(loaded, method, seed=seed, options=_pairs(options), weights=_paths(weights)) if method else None
     clips, everything = _clips(loaded, data, limit)
     title = method or name or (outputs.resolve().name if outputs else "")
-    folder = out or _run_folder(loaded, clips, title, data)
+    folder = out or _run_folder(loaded, clips, title, data, limit)
     check_writable(folder)
+    if outputs and (folder / "run.json").exists():
+        raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
     images = outputs_in(outputs, clips, everything) if outputs else {}
     where = _device(device)
     with _progress() as stage:
@@ -177,7 +179,7 @@ def generate(
     loaded = load_suite(suite)
     run = prepare(loaded, method, seed=seed, options=_pairs(options), weights=_paths(weights))
     clips, _ = _clips(loaded, data, limit)
-    folder = out or _run_folder(loaded, clips, method, data)
+    folder = out or _run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
     where = _device(device)
     with _progress() as stage:
@@ -368,8 +370,10 @@ def _clips(suite: "Suite", data: Path | None, limit: int | None) -> "tuple[ClipS
     return (everything if limit is None else everything.spread(limit)), everything
 
 
-def _run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None) -> Path:
-    return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / title
+def _run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None, limit: int | None) -> Path:
+    # A run on some of the clips has a folder of its own, so that its result never replaces that of the whole.
+    part = "" if limit is None else f"-limit{limit}"
+    return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
 
 
 def _check_images(images: dict[str, Path], stage: Any) -> None:
