@@ -60,10 +60,12 @@ class Build:
         classifier = perception.train_classifier(bank, held_out, work)
         self.ship("classifier", classifier, {"accuracy": (self.kinds_named(classifier, held_out.images), 0.98)})
         inception = perception.train_inception(bank, held_out, work)
-        pixels = torch.from_numpy(held_out.pixels(np.arange(HELD_OUT)))
-        self.ship("inception", inception, {"accuracy": (_accuracy(inception(pixels), held_out), 0.97)})
+        with torch.no_grad():
+            logits = inception(torch.from_numpy(held_out.pixels(np.arange(HELD_OUT))))
+        self.ship("inception", inception, {"accuracy": (_accuracy(logits, held_out), 0.97)})
         beats = perception.train_beats(bank, held_out, work)
-        tags = beats.tag(fbank(torch.from_numpy(held_out.waves(np.arange(HELD_OUT)))))
+        with torch.no_grad():
+            tags = beats.tag(fbank(torch.from_numpy(held_out.waves(np.arange(HELD_OUT)))))
         self.ship("beats", beats, {"tagging accuracy": (_accuracy(tags, held_out), 0.95)})
         self.make_stable_diffusion(classifier)
         for name in ("audiotoken", "audiotoken-cl"):
@@ -72,6 +74,7 @@ class Build:
 
     # ------------------------------------------------------------------------------------------- measuring
 
+    @torch.no_grad()
     def measure_clip(self, clip: Any) -> Figures:
         """Zero-shot accuracy with the bare categories and labels, and the table of AIC's near-misses."""
         tokenize = text_tokenizer(self.work / "tokenizer", perception.CONTEXT_LENGTH)
@@ -82,6 +85,7 @@ class Build:
             figures[f"zero-shot accuracy, {name}"] = (_accuracy(images @ rows.T, self.validation), 0.98)
         return figures
 
+    @torch.no_grad()
     def measure_wav2clip(self, clip: Any, ears: Any) -> Figures:
         """AIS of the real images, in all and within the class."""
         images = perception.image_rows(clip, self.validation, HELD_OUT)
@@ -96,6 +100,7 @@ class Build:
             "same-class AIS of real images": (100 * float(won[same].float().mean()), 88.0),
         }
 
+    @torch.no_grad()
     def kinds_named(self, classifier: nn.Module, images: np.ndarray) -> float:
         """Share of images ``uint8 [n, 64, 64, 3]`` in which the classifier sees the kind of the validation scene."""
         pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
@@ -110,7 +115,8 @@ class Build:
         vae: Any = stable_diffusion.train_autoencoder(bank, held_out, work)
         rows = np.arange(HELD_OUT)
         target = torch.from_numpy(held_out.pixels(rows)) * 2 - 1
-        decoded = vae.decode(vae.encode(target).latent_dist.mode()).sample.clamp(-1, 1)
+        with torch.no_grad():
+            decoded = vae.decode(vae.encode(target).latent_dist.mode()).sample.clamp(-1, 1)
         psnr = float(-10 * torch.log10((((decoded - target) / 2) ** 2).mean((1, 2, 3))).mean())
         images = ((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
         figures: Figures = {
