@@ -77,7 +77,8 @@ def _check_option(name: str, value: Any, default: Any) -> None:
     if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
-        fits, wanted = number and isinstance(value, int) and value > 0, "a whole number above 0"
+        least = min(default, 1)
+        fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number, {least} or above"
     elif isinstance(default, float):
         fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
     else:

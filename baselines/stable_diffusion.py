@@ -19,6 +19,54 @@ SCHEDULERS = {
 PLACEHOLDER = "<*>"
 
 
+def load_pipeline(
+    kind: str, folder: Path, device: str, scheduler: str | None = None, half: bool | None = None, **own: Any
+) -> Any:
+    """Load a diffusers pipeline quietly, from a folder alone, frozen.
+
+    Parameters
+    ----------
+    kind
+        The pipeline's class in diffusers.
+    folder
+        Its folder, with ``unet``, ``vae``, ``text_encoder``, ``scheduler`` and the like.
+    device
+        Where it runs.
+    scheduler
+        One of `SCHEDULERS`, or None for the folder's own.
+    half
+        In half precision; by default on a GPU.
+    own
+        Components and settings that take the place of the folder's.
+
+    Raises
+    ------
+    A2IBenchError
+        For an unknown scheduler.
+
+    """
+    import diffusers
+    import transformers
+
+    if scheduler is not None and scheduler not in SCHEDULERS:
+        raise A2IBenchError(f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}.")
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    half = device.startswith("cuda") if half is None else half
+    dtype = torch.float16 if half else torch.float32
+    pipeline = getattr(diffusers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, **own)
+    if scheduler is not None:
+        pipeline.scheduler = getattr(diffusers, SCHEDULERS[scheduler]).from_config(pipeline.scheduler.config)
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        part.requires_grad_(False).eval()
+    if device == "cpu":
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+    return pipeline
+
+
 class StableDiffusion:
     """The frozen pipeline of a diffusers folder, with prompts whose placeholder may be any vector.
 
@@ -36,34 +84,10 @@ class StableDiffusion:
     """
 
     def __init__(self, folder: Path, device: str = "cpu", scheduler: str | None = None, half: bool | None = None):
-        import diffusers
-        import transformers
-
-        diffusers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.disable_progress_bar()
         self.device = device
-        half = device.startswith("cuda") if half is None else half
-        dtype = torch.float16 if half else torch.float32
         # The safety checker would blacken images by a network of its own, and a score would not tell.
-        self.pipeline: Any = diffusers.StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=dtype,
-            safety_checker=None,
-            requires_safety_checker=False,
-            local_files_only=True,
-        )
-        if scheduler is not None:
-            if scheduler not in SCHEDULERS:
-                raise A2IBenchError(f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}.")
-            kind = getattr(diffusers, SCHEDULERS[scheduler])
-            self.pipeline.scheduler = kind.from_config(self.pipeline.scheduler.config)
-        self.pipeline.to(device)
-        self.pipeline.set_progress_bar_config(disable=True)
-        for part in (self.pipeline.unet, self.pipeline.vae, self.pipeline.text_encoder):
-            part.requires_grad_(False).eval()
-        if device == "cpu":
-            self.pipeline.unet.to(memory_format=torch.channels_last)
-            self.pipeline.vae.to(memory_format=torch.channels_last)
+        own = {"safety_checker": None, "requires_safety_checker": False}
+        self.pipeline: Any = load_pipeline("StableDiffusionPipeline", folder, device, scheduler, half, **own)
 
     @property
     def token_width(self) -> int:

@@ -73,7 +73,7 @@ def make(tmp_path, clips):
 
 def test_in_two_halves(make, clips):
     whole = make("whole")
-    assert len({bytes for bytes in whole.values()}) == len(clips) == 8
+    assert len(set(whole.values())) == len(clips) == 8
     first = make("halves", clips.spread(3))
     CALLS.clear()
     assert make("halves") == whole

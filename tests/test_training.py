@@ -48,7 +48,7 @@ def fit(tiny_suite, clip_folder, tmp_path):
         steps = []
 
         def stage(name, total):
-            def advance(count):
+            def advance(count, *words):
                 if name == "train":
                     steps.append(count)
                     if die is not None and len(steps) == die:

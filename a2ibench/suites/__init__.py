@@ -144,6 +144,11 @@ class Suite:
                 raise unknown(f"part of the method {method!r}", name, names)
         parts, hashes = {}, {}
         for name in names:
+            if aliases.get(name, name) not in self.table.get("parts", {}):
+                raise A2IBenchError(
+                    f"The suite {self.name!r} brings no {name!r}, which the method {method!r} needs; "
+                    "choose another --suite."
+                )
             part = self.part("parts", aliases.get(name, name))
             if name in own:
                 if not own[name].exists():

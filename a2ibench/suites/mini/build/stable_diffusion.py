@@ -48,7 +48,7 @@ def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 320
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
             decoded = vae.decode(posterior.sample()).sample
-        error = decoded.float() - images
+        error: Tensor = decoded.float() - images
         weight = edge_weight(images)
         divergence: Tensor = posterior.kl().float().mean() / 512
         return (weight * (error**2 + 0.15 * error.abs())).mean() / weight.mean() + 1e-5 * divergence
