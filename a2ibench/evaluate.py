@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -128,7 +129,9 @@ class Scorer:
         self.encoders: dict[str, Encoder] = {
             name: suite.encoder(name, device) for name in (*IMAGE_ENCODERS, "wav2clip", "clip-text")
         }
-        self.setting = f"{suite.id}+{clips.name}.{clips.digest[:8]}" if own_data else suite.id
+        # A folder may be called anything; in a signature a bar or a plus sign would mean something.
+        name = re.sub(r"[^\w.-]", "-", clips.name)
+        self.setting = f"{suite.id}+{name}.{clips.digest[:8]}" if own_data else suite.id
         text = self.encoders["clip-text"]
         distinct = sorted(set(clips.labels))
         by_label = dict(zip(distinct, text_rows(text, distinct), strict=True))

@@ -66,7 +66,8 @@ def train_audiotoken(
     # What is computed once depends on BEATs and on the autoencoder, not on the rest of Stable Diffusion.
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([hashes["beats"], *(file_digest(file) for file in autoencoder)])
-    claim(folder, config, clips, identity)
+    networks = " ".join(hashes[part] for part in sorted(hashes))
+    claim(folder, config, clips, networks)
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device, half=False)
     listener = Listener(parts["beats"], device)
     advance = stage("features and latents", len(clips)) if config.precompute else None
@@ -79,7 +80,7 @@ def train_audiotoken(
         seen = done
 
     cache = cache_dir() / "training"
-    examples = Examples(clips, diffusion, listener, config, cache, identity, filled)
+    examples = Examples(clips, diffusion, listener, config, cache, identity, filled, networks)
     filled(len(clips))
     bar = stage("train", config.steps)
     last = 0

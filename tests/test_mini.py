@@ -89,3 +89,18 @@ def test_listening_beats_reading_the_label(runs, metric):
     (comparison,) = compare_results(runs["audiotoken"], runs["sd-text"], [metric])
     assert comparison.low > 0
     assert comparison.p_value < 0.05
+
+
+def test_other_clips_are_not_taken_for_the_shipped_ones(tmp_path):
+    import shutil
+
+    from a2ibench import A2IBenchError
+
+    folder = tmp_path / "mini"
+    shutil.copytree(WEIGHTS.parent, folder, ignore=shutil.ignore_patterns("weights", "build", "__pycache__"))
+    suite = load_suite(str(folder / "suite.toml"))
+    assert len(suite.clips()) == 240
+    manifest = folder / "test" / "clips.csv"
+    manifest.write_text(manifest.read_text().replace("frog croaking", "bird chirping", 1))
+    with pytest.raises(A2IBenchError, match="not those that were shipped"):
+        suite.clips()

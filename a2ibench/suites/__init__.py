@@ -27,6 +27,13 @@ class Part:
     shipped: str | None = None
     checkpoint: str | None = None
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the weights are a folder of several files."""
+        if self.checkpoint is not None:
+            return published()[self.checkpoint].is_folder
+        return self.shipped is not None and (self.folder / self.shipped).is_dir()
+
     def resolve(self) -> tuple[Path, str]:
         """Find the weights, and the hash that names them: of the file, or over a folder's files.
 
@@ -100,7 +107,13 @@ class Suite:
             raise A2IBenchError(
                 f"The suite {self.name!r} ships no clips; give them with --data DIR, a folder with clips.csv."
             )
-        return load_clips(self.folder / self.table["clips"], self.name)
+        clips = load_clips(self.folder / self.table["clips"], self.name)
+        if self.table.get("clips_digest", clips.digest) != clips.digest:
+            raise A2IBenchError(
+                f"The clips in {self.folder / self.table['clips']} are not those that were shipped with {self.id}; "
+                "install a2ibench again."
+            )
+        return clips
 
     def part(self, group: str, name: str) -> Part:
         """Get the entry ``[group.name]`` of the suite file."""
@@ -153,7 +166,7 @@ class Suite:
             if name in own:
                 if not own[name].exists():
                     raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
-                path, digest = own[name], _digest(own[name])
+                path, digest = own[name], _digest(own[name], part.is_folder)
             else:
                 path, digest = part.resolve()
             parts[name] = {**part.config, "file": path}
@@ -170,10 +183,17 @@ class Suite:
         return dict(self.table.get("training", {}))
 
 
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        raise A2IBenchError(f"{path} is a folder; give the weights file itself.")
-    return sha256_file(path)
+def _digest(path: Path, wants_folder: bool) -> str:
+    """Hash a file of the user's, or a folder (a diffusers pipeline) over its files."""
+    if path.is_dir() != wants_folder:
+        found, wanted = ("a folder", "the weights file itself") if path.is_dir() else ("a file", "the whole folder")
+        raise A2IBenchError(f"{path} is {found}; give {wanted}.")
+    if path.is_file():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def suites() -> dict[str, Path]:

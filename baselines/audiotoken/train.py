@@ -18,7 +18,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,11 @@ class Examples:
     cache
         Where what is computed once lies; used again by a later training on the same clips and networks.
     identity
-        Names the weights of the frozen networks, for the cache's key.
+        Names the weights on which what is computed once depends: BEATs and the autoencoder.
     progress
         Called with the number of clips done.
+    networks
+        Names the weights of all frozen networks; by default `identity`.
 
     """
 
@@ -87,9 +89,10 @@ class Examples:
         cache: Path,
         identity: str,
         progress: Callable[[int], None] = lambda done: None,
+        networks: str = "",
     ):
         self.clips, self.diffusion, self.listener, self.config = clips, diffusion, listener, config
-        self.identity = identity
+        self.networks = networks or identity
         self._features: NDArray[np.float16] | None = None
         self._moments: NDArray[np.float32] | None = None
         if config.precompute:
@@ -203,7 +206,7 @@ def train(
         cpu=examples.diffusion.device == "cpu",
     )
     final, state = out / "embedder.safetensors", out / "checkpoint.pt"
-    claim(out, config, examples.clips, examples.identity)
+    claim(out, config, examples.clips, examples.networks)
     if final.exists():
         return final
     diffusion = examples.diffusion
@@ -217,6 +220,8 @@ def train(
         saved = torch.load(state, weights_only=True, map_location="cpu")
         accelerator.unwrap_model(embedder).load_state_dict(saved["embedder"])
         optimizer.load_state_dict(saved["optimizer"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(saved["scaler"])
         start = saved["step"]
     schedule = DDPMScheduler.from_config(diffusion.pipeline.scheduler.config)
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=start) if accelerator.is_main_process else None
@@ -246,7 +251,13 @@ def train(
         report(step + 1, running)
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < config.steps:
             weights = accelerator.unwrap_model(embedder).state_dict()
-            payload = {"embedder": weights, "optimizer": optimizer.state_dict(), "step": step + 1}
+            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+            payload = {
+                "embedder": weights,
+                "optimizer": optimizer.state_dict(),
+                "scaler": scaler,
+                "step": step + 1,
+            }
             part_file = state.with_suffix(".part")
             torch.save(payload, part_file)
             os.replace(part_file, state)
@@ -325,4 +336,4 @@ def _replace(path: Path, data: bytes) -> None:
     os.replace(part, path)
 
 
-__all__ = ["Config", "Examples", "claim", "replace", "train"]
+__all__ = ["Config", "Examples", "claim", "train"]

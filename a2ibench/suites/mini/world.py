@@ -343,7 +343,7 @@ def _background(place: str, time: str, rng: np.random.Generator) -> Image.Image:
 
 
 def _positions(count: int, radius: float, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """Place 1 to 3 objects whole and apart: free alone, side by side, or in a triangle."""
+    """Place 1 to 3 objects whole: free alone, side by side, or in a triangle; large ones may overlap a little."""
     low, high = radius * 1.06, IMAGE_SIZE - radius * 1.06
     if count == 1:
         return [(float(rng.uniform(low, high)), float(rng.uniform(max(low, 24), high)))]
