@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from a2ibench.checkpoints import sha256_file
 from a2ibench.errors import A2IBenchError
 
 COLUMNS = ("clip_id", "audio", "image", "label")
@@ -72,7 +73,7 @@ class ClipSet(Sequence[Clip]):
         """The sha256 over ids, labels and the contents of all files: what makes two sets the same."""
         digest = hashlib.sha256()
         for clip in self._clips:
-            parts = (clip.clip_id, clip.label, file_digest(clip.audio), file_digest(clip.image))
+            parts = (clip.clip_id, clip.label, sha256_file(clip.audio), sha256_file(clip.image))
             digest.update("\0".join(parts).encode() + b"\n")
         return digest.hexdigest()
 
@@ -84,12 +85,6 @@ class ClipSet(Sequence[Clip]):
         rounds = max((len(clips) for clips in by_label.values()), default=0)
         turn = [clips[i] for i in range(rounds) for clips in by_label.values() if i < len(clips)]
         return ClipSet(turn[:count], self.name)
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file's contents, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_clips(folder: Path, name: str | None = None) -> ClipSet:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from a2ibench.checkpoints import cache_dir
-from a2ibench.clips import file_digest, read_audio, read_image
+from a2ibench.checkpoints import cache_dir, sha256_file
+from a2ibench.clips import read_audio, read_image
 from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.errors import A2IBenchError
 
@@ -70,14 +70,14 @@ def image_rows(
     encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance = lambda n: None
 ) -> dict[str, NDArray[Any]]:
     """Encode images with several encoders; each image is decoded once: name → ``[n, d]``."""
-    return _rows(encoders, [file_digest(path) for path in paths], lambda i: read_image(paths[i]), batch_size, advance)
+    return _rows(encoders, [sha256_file(path) for path in paths], lambda i: read_image(paths[i]), batch_size, advance)
 
 
 def audio_rows(
     encoder: Encoder, paths: Sequence[Path], batch_size: int, advance: Advance = lambda n: None
 ) -> NDArray[Any]:
     """Encode sounds, each read at the encoder's rate: ``[n, d]``."""
-    keys = [file_digest(path) for path in paths]
+    keys = [sha256_file(path) for path in paths]
     return _rows([encoder], keys, lambda i: read_audio(paths[i], encoder.rate), batch_size, advance)[encoder.name]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from a2ibench.baselines import get as get_method
 from a2ibench.baselines.base import Method, image_seed
-from a2ibench.clips import Clip, ClipSet, file_digest
+from a2ibench.checkpoints import sha256_file
+from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import check_writable, save_image, write_text
 from a2ibench.suites import Suite
@@ -155,7 +156,7 @@ def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
 
 
 def _clip_digest(clip: Clip) -> str:
-    return f"{file_digest(clip.audio)} {file_digest(clip.image)} {clip.label}"
+    return f"{sha256_file(clip.audio)} {sha256_file(clip.image)} {clip.label}"
 
 
 def _other(out: Path, what: str) -> A2IBenchError:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from a2ibench.baselines import get as get_method
-from a2ibench.checkpoints import cache_dir
-from a2ibench.clips import file_digest
+from a2ibench.checkpoints import cache_dir, sha256_file
 from a2ibench.errors import A2IBenchError
 from a2ibench.evaluate import Stage, check_clips, silent
 from a2ibench.files import check_writable
@@ -65,7 +64,7 @@ def train_audiotoken(
     config = Config(**{**{k: v for k, v in suite.training.items() if k in known}, **settings})
     # What is computed once depends on BEATs and on the autoencoder, not on the rest of Stable Diffusion.
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
-    identity = " ".join([hashes["beats"], *(file_digest(file) for file in autoencoder)])
+    identity = " ".join([hashes["beats"], *(sha256_file(file) for file in autoencoder)])
     networks = " ".join(hashes[part] for part in sorted(hashes))
     claim(folder, config, clips, networks)
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device, half=False)

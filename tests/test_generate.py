@@ -11,7 +11,8 @@ from PIL import Image
 
 from a2ibench.baselines import methods
 from a2ibench.baselines.base import Method, image_seed
-from a2ibench.clips import ClipSet, file_digest, load_clips
+from a2ibench.checkpoints import sha256_file
+from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.generate import generate, prepare
 from a2ibench.suites import Suite, load_suite
@@ -25,7 +26,7 @@ def _load(parts, options, device):
         time.sleep(float(os.environ.get("SLOW_METHOD", 0)))
         images = []
         for clip, seed in zip(clips, seeds, strict=True):
-            rng = np.random.default_rng([seed, int(file_digest(clip.audio)[:8], 16), options["shade"]])
+            rng = np.random.default_rng([seed, int(sha256_file(clip.audio)[:8], 16), options["shade"]])
             images.append(Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)))
         return images
 
