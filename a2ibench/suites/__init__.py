@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,10 +51,7 @@ class Part:
             return path, self._checked(path)
         listed = [self.folder / name for name in _sums(self.folder) if name.startswith(f"{self.shipped}/")]
         there = [file for file in path.rglob("*") if file.is_file()]
-        digest = hashlib.sha256()
-        for file in sorted({*listed, *there}):
-            digest.update(f"{file.relative_to(path).as_posix()} {self._checked(file)}\n".encode())
-        return path, digest.hexdigest()
+        return path, _folder_digest(path, {*listed, *there}, self._checked)
 
     def _checked(self, file: Path) -> str:
         """Hash a shipped file; refuse one that is missing or another than was shipped."""
@@ -190,9 +187,14 @@ def _digest(path: Path, wants_folder: bool) -> str:
         raise A2IBenchError(f"{path} is {found}; give {wanted}.")
     if path.is_file():
         return sha256_file(path)
+    return _folder_digest(path, {file for file in path.rglob("*") if file.is_file()}, sha256_file)
+
+
+def _folder_digest(folder: Path, files: Set[Path], digest_of: Callable[[Path], str]) -> str:
+    """Hash the names and the hashes of a folder's files, in the order of their names."""
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(folder).as_posix()} {digest_of(file)}\n".encode())
     return digest.hexdigest()
 
 
