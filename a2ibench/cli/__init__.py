@@ -1,0 +1,38 @@
+"""The command line. Data goes to stdout, progress and errors to stderr; exit 0 done, 1 check failed, 2 wrong use."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from a2ibench import __version__
+from a2ibench.cli import look, run  # noqa: F401  # they register their commands
+from a2ibench.cli.shared import app, note
+from a2ibench.errors import A2IBenchError
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"a2ibench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The benchmark for making images from sound."""
+
+
+def main() -> None:
+    """Run the command line: one sentence and exit code 2 for what the user can mend."""
+    try:
+        app()
+    except A2IBenchError as error:
+        note(f"a2ibench: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        note("Stopped; the same command goes on from what is whole.")
+        sys.exit(130)

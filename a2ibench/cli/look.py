@@ -1,0 +1,88 @@
+"""The commands that look: compare, list, doctor, schema."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2ibench.cli.shared import JsonOption, app, console, print_json
+
+
+@app.command(epilog="Example: [bold]a2ibench compare runs/mini/audiotoken runs/mini/sd-text[/bold]")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run folder or its result.json.")],
+    second: Annotated[Path, typer.Argument(help="Another one, on the same clips.")],
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Is A better than B? Paired differences on the same clips, with intervals and p-values (Holm over metrics)."""
+    from a2ibench.compare import compare_results, comparison_table
+    from a2ibench.results import Result
+
+    a, b = (Result.load(path / "result.json" if path.is_dir() else path) for path in (first, second))
+    comparisons = compare_results(a, b, metric)
+    if as_json:
+        print_json({"a": a.method, "b": b.method, "metrics": [c.model_dump() for c in comparisons]})
+    else:
+        console().print(comparison_table(a.method, b.method, comparisons))
+
+
+@app.command("list", epilog="Example: [bold]a2ibench list metrics[/bold]")
+def list_(
+    what: Annotated[str | None, typer.Argument(help="methods, metrics or suites; all without.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the methods, the metrics and the suites."""
+    from a2ibench.baselines import methods
+    from a2ibench.errors import unknown
+    from a2ibench.metrics import metrics
+
+    kinds: dict[str, Callable[[], dict[str, str]]] = {
+        "methods": lambda: {name: m.summary for name, m in methods().items()},
+        "metrics": lambda: {name: m.summary for name, m in metrics().items()},
+        "suites": _suite_summaries,
+    }
+    if what is not None and what not in kinds:
+        raise unknown("list", what, kinds)
+    tables = {kind: kinds[kind]() for kind in ([what] if what else kinds)}
+    if as_json:
+        print_json(tables)
+        return
+    from rich.table import Table
+
+    for kind, entries in tables.items():
+        table = Table(title=kind, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        for entry, summary in entries.items():
+            table.add_row(entry, summary)
+        console().print(table)
+
+
+@app.command(epilog="Example: [bold]a2ibench doctor[/bold]")
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is installed, which weights are there, under which licence, and what is wrong."""
+    from a2ibench.doctor import examine, report
+
+    findings = examine()
+    if as_json:
+        print_json(findings)
+    else:
+        console().print(report(findings))
+    if findings["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: [bold]a2ibench schema > result.schema.json[/bold]")
+def schema() -> None:
+    """Print the JSON Schema of a result."""
+    from a2ibench.results import json_schema
+
+    print_json(json_schema())
+
+
+def _suite_summaries() -> dict[str, str]:
+    from a2ibench.suites import load_suite, suites
+
+    return {name: load_suite(name).summary for name in suites()}

@@ -1,0 +1,244 @@
+"""The commands that make and score images: eval, generate, train."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2ibench.cli.shared import (
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    FreshOption,
+    JsonOption,
+    LimitOption,
+    OutOption,
+    SeedOption,
+    SetOption,
+    SuiteOption,
+    WeightsOption,
+    app,
+    check_images,
+    clips_of,
+    console,
+    device_of,
+    note,
+    pairs,
+    paths,
+    print_json,
+    progress,
+    run_folder,
+)
+from a2ibench.errors import A2IBenchError
+
+
+@app.command(
+    epilog="Examples: [bold]a2ibench eval --method audiotoken[/bold] · [bold]a2ibench eval --outputs my-images/[/bold]"
+)
+def eval(
+    method: Annotated[str | None, typer.Option("--method", help="A method to run; see `a2ibench list`.")] = None,
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", help="A folder of images <clip_id>.png to score instead.")
+    ] = None,
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="A metric instead of the default ones; repeatable.")
+    ] = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 24,
+    out: OutOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the scored folder.")] = None,
+    weights: WeightsOption = None,
+    options: SetOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate what is missing and score it: a method of ours, or a folder of images."""
+    if (method is None) == (outputs is None):
+        raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
+    from a2ibench.evaluate import Scorer, check_clips, chosen_metrics, outputs_in, result_of, sanity
+    from a2ibench.files import check_writable, save_image
+    from a2ibench.generate import generate as make_images
+    from a2ibench.generate import prepare
+    from a2ibench.suites import load_suite
+
+    began = time.perf_counter()
+    wanted = chosen_metrics(metric)
+    loaded = load_suite(suite)
+    loaded.check_encoders()
+    run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights)) if method else None
+    clips, everything = clips_of(loaded, data, limit)
+    title = method or name or (outputs.resolve().name if outputs else "")
+    folder = out or run_folder(loaded, clips, title, data, limit)
+    check_writable(folder)
+    if outputs and (folder / "run.json").exists():
+        raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
+    images = outputs_in(outputs, clips, everything) if outputs else {}
+    where = device_of(device)
+    with progress() as stage:
+        check_clips(clips, stage)
+        if outputs:
+            check_images(images, stage)
+        seconds = {}
+        if run is not None:
+            start = time.perf_counter()
+            images = make_images(
+                run,
+                clips,
+                folder,
+                device=where,
+                batch_size=batch_size,
+                advance=stage("draw", len(clips)),
+                fresh=fresh,
+            )
+            seconds["generate"] = time.perf_counter() - start
+        start = time.perf_counter()
+        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
+        rows = sanity(scorer, wanted)
+        seconds["references"] = time.perf_counter() - start
+        result = result_of(
+            scorer,
+            images,
+            wanted,
+            method=title,
+            ceilings={score.metric: score.value for score in rows[0].scores},
+            device=where,
+            seed=seed if run else None,
+            options=run.options if run else {},
+            weights=run.weights if run else {},
+            seconds=seconds,
+        )
+    from a2ibench.report import contact_sheet, score_report
+
+    result.save(folder / "result.json")
+    result.write_items(folder / "items.csv")
+    sheet = contact_sheet(
+        clips,
+        images,
+        title=title,
+        subtitle=f"{loaded.id} · {clips.name} · {len(clips)} clips" + (f" · seed {seed}" if run else ""),
+        method=title,
+    )
+    save_image(folder / "contact.png", sheet)
+    if as_json:
+        print_json(result.model_dump())
+        return
+    console().print(score_report([result], rows))
+    console().print(
+        f"{folder}{os.sep}  images/ items.csv result.json contact.png" if run else f"{folder}{os.sep}",
+        highlight=False,
+    )
+    note(f"Done in {time.perf_counter() - began:.0f} s.")
+
+
+@app.command(epilog="Example: [bold]a2ibench generate --method sd-text --out my-run[/bold]")
+def generate(
+    method: Annotated[str, typer.Option("--method", help="The method; see `a2ibench list`.")],
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 24,
+    out: OutOption = None,
+    weights: WeightsOption = None,
+    options: SetOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a method's images without scoring them; goes on where an earlier run was stopped."""
+    from a2ibench.evaluate import check_clips
+    from a2ibench.files import check_writable
+    from a2ibench.generate import generate as make_images
+    from a2ibench.generate import prepare
+    from a2ibench.suites import load_suite
+
+    loaded = load_suite(suite)
+    run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
+    clips, _ = clips_of(loaded, data, limit)
+    folder = out or run_folder(loaded, clips, method, data, limit)
+    check_writable(folder)
+    where = device_of(device)
+    with progress() as stage:
+        check_clips(clips, stage)
+        images = make_images(
+            run,
+            clips,
+            folder,
+            device=where,
+            batch_size=batch_size,
+            advance=stage("draw", len(clips)),
+            fresh=fresh,
+        )
+    if as_json:
+        print_json({"folder": str(folder), "images": {k: str(v) for k, v in images.items()}})
+    else:
+        console().print(f"{folder / 'images'}{os.sep}", highlight=False)
+
+
+@app.command(epilog="Example: [bold]a2ibench train audiotoken --steps 500 --out my-training[/bold]")
+def train(
+    method: Annotated[str, typer.Argument(help="What to train: audiotoken.")],
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="By default runs/SUITE/train-audiotoken[-cl].")] = None,
+    classification_loss: Annotated[bool, typer.Option("--cl", help="Add the classification loss.")] = False,
+    steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Per process.")] = None,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches per step.")] = 1,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    mixed_precision: Annotated[str, typer.Option("--mixed-precision", help="no, fp16 or bf16.")] = "no",
+    precompute: Annotated[
+        bool,
+        typer.Option(help="Compute audio features and latents once per clip and keep them in the cache."),
+    ] = True,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    checkpoint_every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Steps.")] = 200,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin anew.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train AudioToken's embedder; the same command goes on after a kill (several GPUs: accelerate launch)."""
+    from a2ibench.errors import unknown
+
+    if method not in ("audiotoken", "audiotoken-cl"):
+        raise unknown("trainable method", method, ("audiotoken", "audiotoken-cl"))
+    if mixed_precision not in ("no", "fp16", "bf16"):
+        raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
+    classification_loss = classification_loss or method == "audiotoken-cl"
+    from a2ibench.training import train_audiotoken
+
+    where = device_of(device)
+    if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
+        where = f"cuda:{os.environ['LOCAL_RANK']}"
+    chosen = {"steps": steps, "batch_size": batch_size, "lr": lr}
+    with progress() as stage:
+        file = train_audiotoken(
+            suite,
+            data,
+            out,
+            settings={
+                **{k: v for k, v in chosen.items() if v is not None},
+                "accumulate": accumulate,
+                "mixed_precision": mixed_precision,
+                "precompute": precompute,
+                "seed": seed,
+                "lambda_cl": 0.01 if classification_loss else 0.0,
+            },
+            device=where,
+            checkpoint_every=checkpoint_every,
+            fresh=not resume,
+            stage=stage,
+        )
+    if as_json:
+        print_json({"embedder": str(file)})
+    else:
+        console().print(str(file), highlight=False)
+        note(f"Use it: a2ibench eval --method audiotoken --weights embedder={file} --out {file.parent / 'eval'}")

@@ -1,0 +1,163 @@
+"""What the commands share: the application, the options, progress and printing."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from a2ibench.errors import A2IBenchError
+
+if TYPE_CHECKING:
+    from a2ibench.clips import ClipSet
+    from a2ibench.suites import Suite
+
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order in which one needs them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
+ORDER = (
+    "eval", "reproduce", "compare", "report", "submit", "verify", "leaderboard", "rate", "generate", "train", "list",
+    "doctor", "schema",
+)  # fmt: skip
+
+app = typer.Typer(
+    name="a2ibench",
+    cls=_InOrder,
+    help="The benchmark for making images from sound: how good is a method, and is it really better?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+SuiteOption = Annotated[str, typer.Option("--suite", help="A built-in suite, or the path of a suite's TOML file.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Your own clips: a folder with clips.csv (clip_id,audio,image,label)."),
+]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Clips per batch.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="The run folder; by default runs/SUITE/METHOD.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Make everything in the run folder anew.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=my.safetensors."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A method's option, as steps=50 or guidance=5."),
+]
+
+
+def clips_of(suite: "Suite", data: Path | None, limit: int | None) -> "tuple[ClipSet, ClipSet]":
+    """Give the chosen clips, and all clips of the set."""
+    everything = suite.clips(data)
+    return (everything if limit is None else everything.spread(limit)), everything
+
+
+def run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None, limit: int | None) -> Path:
+    """Name the folder of a run: runs/SUITE[-CLIPS]/TITLE."""
+    # A run on some of the clips has a folder of its own, so that its result never replaces that of the whole.
+    part = "" if limit is None else f"-limit{limit}"
+    return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
+
+
+def check_images(images: dict[str, Path], stage: Any) -> None:
+    """Decode every image once, so that a bad one is named before any work."""
+    from a2ibench.clips import read_image
+
+    advance = stage("check images", len(images))
+    for path in images.values():
+        read_image(path)
+        advance(1)
+
+
+def device_of(name: str) -> str:
+    """Choose the device, and refuse one that is not here."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = name.split(":")[0]
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False):
+        here = ", ".join(name for name, there in available.items() if there)
+        raise A2IBenchError(f"The device {name!r} is not available; here: {here}.")
+    return name
+
+
+def pairs(values: list[str] | None) -> dict[str, Any]:
+    """Read NAME=VALUE pairs; a value is read as JSON where it is some, else as text."""
+    found: dict[str, Any] = {}
+    for pair in values or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise A2IBenchError(f"{pair!r} is not NAME=VALUE; write for example steps=50.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def paths(values: list[str] | None) -> dict[str, Path]:
+    """Read PART=FILE pairs."""
+    pairs = (pair.partition("=") for pair in values or [])
+    found = {}
+    for name, equals, value in pairs:
+        if not equals or not name or not value:
+            raise A2IBenchError(f"{name + equals + value!r} is not PART=FILE; write embedder=my.safetensors.")
+        found[name] = Path(value)
+    return found
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Show progress bars on stderr: yields what opens one."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+
+        def stage(name: str, total: int) -> Callable[[int], None]:
+            task = progress.add_task(name, total=total)
+
+            def advance(count: int, note: str = "") -> None:
+                progress.update(task, advance=count, description=f"{name} {note}".rstrip())
+
+            return advance
+
+        yield stage
+
+
+def console() -> Any:
+    """Open stdout for tables."""
+    from rich.console import Console
+
+    return Console()
+
+
+def print_json(value: Any) -> None:
+    """Print JSON on stdout."""
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+def note(text: str) -> None:
+    """Say something on stderr."""
+    sys.stderr.write(text + "\n")
