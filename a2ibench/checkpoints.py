@@ -60,6 +60,8 @@ class Checkpoint:
         The exact size; None where it is not known.
     about
         The size in words where ``bytes`` is not known.
+    non_commercial
+        Whether the licence forbids commercial use: then results that it took part in say so.
     note
         What one must know before using it.
     used_by
@@ -79,6 +81,7 @@ class Checkpoint:
     git_blob: str = ""
     bytes: int | None = None
     about: str = ""
+    non_commercial: bool = False
     note: str = ""
     used_by: tuple[str, ...] = field(default=())
 

@@ -28,3 +28,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
     near = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return A2IBenchError(f"There is no {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}.")
+
+
+class A2IBenchWarning(UserWarning):
+    """Something that the user should know and that does not stop the work, as one sentence."""

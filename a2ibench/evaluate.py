@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
         advance(1)
 
 
-def outputs_in(folder: Path, clips: ClipSet, everything: ClipSet) -> dict[str, Path]:
+def outputs_in(folder: Path, clips: ClipSet, everything: ClipSet) -> dict[str, list[Path]]:
     """Find the images of a folder, named by clip id: clip id → file.
 
     Parameters
@@ -83,7 +84,7 @@ def outputs_in(folder: Path, clips: ClipSet, everything: ClipSet) -> dict[str, P
             f"{folder} holds {len(strangers)} images that belong to no clip, among them {_some(strangers)}; "
             "take them out, or mend their names."
         )
-    return {clip_id: found[clip_id] for clip_id in clips.ids}
+    return {clip_id: [found[clip_id]] for clip_id in clips.ids}
 
 
 def _some(names: Sequence[str]) -> str:
@@ -97,6 +98,40 @@ def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
     wanted = [metric for metric in metrics().values() if metric.default]
     order = ("AIS", "IIS", "AIC", "FID", "KID")
     return sorted(wanted, key=lambda metric: (order.index(metric.name.split(".")[0]), metric.name))
+
+
+Images = Mapping[str, Sequence[Path]]
+"""The images of each clip, by clip id; a clip that is absent, or has none, is missing."""
+
+
+def images_per_clip(images: Images) -> int:
+    """Say how many images each clip has that has any.
+
+    Raises
+    ------
+    A2IBenchError
+        If there is no image, or clips have different numbers of images.
+
+    """
+    counts = {len(files): clip_id for clip_id, files in images.items() if files}
+    if not counts:
+        raise A2IBenchError("There is no image to score; give at least one.")
+    if len(counts) > 1:
+        (few, one), *_, (many, other) = sorted(counts.items())
+        raise A2IBenchError(
+            f"The clip {one!r} has {few} images and {other!r} has {many}; give every clip the same number."
+        )
+    return next(iter(counts))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring gives: scores, values by clip id and metric, clips without an image, categories seen."""
+
+    scores: list[Score]
+    items: dict[str, dict[str, float | None]]
+    missing: tuple[str, ...]
+    categories: dict[str, list[str]]
 
 
 class Scorer:
@@ -158,29 +193,59 @@ class Scorer:
         """The id of each encoder."""
         return {name: encoder.id for name, encoder in self.encoders.items()}
 
-    def rows(self, images: Mapping[str, Path], name: str = "images") -> Rows:
-        """Encode a set of images, one per clip."""
-        generated = self._image_rows(f"encode {name}", [images[clip_id] for clip_id in self.clips.ids])
-        return Rows(
-            labels=self.clips.labels,
-            arrays={
-                **self._shared,
-                "generated/clip-image": generated["clip-image"],
-                "generated/inception": generated["inception"],
-                "generated/category": generated["classifier"].argmax(axis=1),
-            },
-            categories=self._categories,
-            clip_ids=self.clips.ids,
-        )
+    def rows(self, images: Images, name: str = "images") -> list[Rows]:
+        """Encode a set of images: first images, second images and so on, a row per clip in each.
 
-    def score(
-        self, images: Mapping[str, Path], wanted: Sequence[Metric], name: str = "images"
-    ) -> tuple[list[Score], dict[str, dict[str, float | None]]]:
-        """Score a set of images: the scores, and the per-clip values by clip id and metric.
-
-        A metric that has nothing to compare any clip with (no two clips of one label) gives no score.
+        A clip without an image gets its reference's rows, so that arrays keep their shape; `score` puts its
+        values to the worst, and only ``generated/inception`` (a set, not rows per clip) leaves it out.
         """
-        rows = self.rows(images, name)
+        depth = images_per_clip(images)
+        there = {clip_id: images[clip_id] for clip_id in self.clips.ids if images.get(clip_id)}
+        paths = [path for files in there.values() for path in files]
+        generated = self._image_rows(f"encode {name}", paths)
+        place = {clip_id: depth * index for index, clip_id in enumerate(there)}
+        given = np.array([clip_id in there for clip_id in self.clips.ids])
+        first = np.array([place[clip_id] for clip_id in self.clips.ids if clip_id in there])
+
+        def filled(rows: np.ndarray, instead: np.ndarray, index: int) -> np.ndarray:
+            complete = instead.astype(rows.dtype, copy=True)
+            complete[given] = rows[first + index]
+            return complete
+
+        reference = self._shared["reference/clip-image"]
+        seen = generated["classifier"].argmax(axis=1)
+        return [
+            Rows(
+                labels=self.clips.labels,
+                arrays={
+                    **self._shared,
+                    "generated/clip-image": filled(generated["clip-image"], reference, index),
+                    "generated/inception": generated["inception"],
+                    "generated/category": filled(seen, np.zeros(len(self.clips)), index),
+                },
+                categories=self._categories,
+                clip_ids=self.clips.ids,
+            )
+            for index in range(depth)
+        ]
+
+    def score(self, images: Images, wanted: Sequence[Metric], name: str = "images") -> Scored:
+        """Score a set of images, by clip id.
+
+        With several images per clip a clip's value is their mean, and a set statistic is of all images. A clip
+        without an image loses all its comparisons: it counts with the metric's worst value; a metric without a
+        worst value (a raw cosine has one, a z-score none) is left out. So is one that has nothing to compare
+        any clip with (no two clips of one label).
+
+        Raises
+        ------
+        A2IBenchError
+            If no clip has an image, clips have different numbers of images, or no metric is left.
+
+        """
+        views = self.rows(images, name)
+        missing = tuple(clip_id for clip_id in self.clips.ids if not images.get(clip_id))
+        absent = np.isin(self.clips.ids, missing)
         short = {n: f"{n}.{encoder.weights[:8]}" for n, encoder in self.encoders.items()}
         short["clip-image"] = short["clip-text"] = f"clip.{self.encoders['clip-image'].weights[:8]}"
         short["category"] = short["classifier"]
@@ -191,19 +256,21 @@ class Scorer:
         extra: dict[str, float]
         for metric in wanted:
             if metric.per_clip is not None:
-                values = metric.per_clip(rows)
+                values = np.mean([metric.per_clip(rows) for rows in views], axis=0)
+                worst = metric.bounds[0 if metric.higher_is_better else 1]
+                values[absent & ~np.isnan(values)] = worst
                 kept = values[~np.isnan(values)]
-                if not len(kept):
-                    continue  # nothing to compare any clip with: `result_of` says so in a note
+                if not len(kept) or not np.isfinite(kept).all():
+                    continue  # `result_of` says so in a note
                 interval = _interval(kept)
                 value, low, high, stderr = mean_score(values), interval.low, interval.high, None
                 n, extra = len(kept), {}
                 for clip_id, item in zip(self.clips.ids, values, strict=True):
                     items[clip_id][metric.name] = None if math.isnan(item) else float(item)
             elif metric.statistic is not None:
-                statistic = metric.statistic(rows)
+                statistic = metric.statistic(views[0])
                 value, low, high, stderr = statistic.value, None, None, statistic.stderr
-                n, extra = len(rows), {k: float(v) for k, v in statistic.extra.items()}
+                n, extra = len(views[0]["generated/inception"]), {k: float(v) for k, v in statistic.extra.items()}
             signature = str(metric.signature(n=n, encoders=short, suite=self.setting))
             scores.append(
                 Score(
@@ -225,7 +292,12 @@ class Scorer:
                 f"No clip has another to be compared with by {', '.join(metric.name for metric in wanted)}; "
                 "add clips, or choose other metrics."
             )
-        return scores, items
+        seen = {
+            clip_id: [self._categories[int(rows["generated/category"][index])] for rows in views]
+            for index, clip_id in enumerate(self.clips.ids)
+            if clip_id not in missing and self._categories
+        }
+        return Scored(scores, items, missing, seen)
 
 
 def _interval(values: np.ndarray) -> Interval:
@@ -237,7 +309,7 @@ def _interval(values: np.ndarray) -> Interval:
 
 def result_of(
     scorer: Scorer,
-    images: Mapping[str, Path],
+    images: Images,
     wanted: Sequence[Metric],
     *,
     method: str,
@@ -246,15 +318,19 @@ def result_of(
     seed: int | None = None,
     options: Mapping[str, str | int | float | bool | None] | None = None,
     weights: Mapping[str, str] | None = None,
+    licences: Sequence[str] = (),
     notes: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Result:
     """Score images and write down everything that the numbers depend on."""
     began = time.perf_counter()
-    scores, items = scorer.score(images, wanted, method)
+    scored = scorer.score(images, wanted, method)
+    scores = scored.scores
     left_out = [metric.name for metric in wanted if metric.name not in {score.metric for score in scores}]
     if left_out:
-        notes = [*notes, f"Left out, since no clip has another to be compared with: {', '.join(left_out)}."]
+        notes = [*notes, f"Left out, for want of anything to compare with: {', '.join(left_out)}."]
+    if scored.missing:
+        notes = [*notes, missing_note(scored.missing, len(scorer.clips))]
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
@@ -265,10 +341,23 @@ def result_of(
         options=dict(options or {}),
         weights={**scorer.weights, **(weights or {})},
         scores=scores,
-        items=items,
+        items=scored.items,
+        images_per_clip=images_per_clip(images),
+        missing=list(scored.missing),
+        categories=scored.categories,
+        licences=list(licences),
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.suite.notes, *notes],
         provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
+    )
+
+
+def missing_note(missing: Sequence[str], n: int) -> str:
+    """Say in a sentence which clips have no image, and how they count."""
+    more = ", …" if len(missing) > 3 else ""
+    return (
+        f"{len(missing)} of {n} clips have no image ({_some(missing)}{more}): they lose all their comparisons, and "
+        "FID and KID are of the others."
     )
 
 
@@ -303,7 +392,10 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
     if scorer.suite.table.get("world") and scorer.setting == scorer.suite.id:
         sets["drawn afresh: kind, count, size"] = _drawn_afresh(clips, knows_all=True)
         sets["drawn afresh: kind only"] = _drawn_afresh(clips, knows_all=False)
-    results = [result_of(scorer, images, wanted, method=name) for name, images in sets.items()]
+    results = [
+        result_of(scorer, {clip_id: [path] for clip_id, path in images.items()}, wanted, method=name)
+        for name, images in sets.items()
+    ]
     write_text(file, json.dumps([result.model_dump() for result in results]))
     return results
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from a2ibench.clips import Clip, ClipSet, read_audio, read_image
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import save_image
 from a2ibench.results import Result, Score
 
 # ------------------------------------------------------------------------------------------------- numbers
@@ -87,6 +88,8 @@ def score_report(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Gr
         parts.append(score_table(results, sanity))
     parts.append(signatures([*results, *sanity]))
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
+    licences = list(dict.fromkeys(licence for result in results for licence in result.licences))
+    parts.extend(Text(f"Licence: {licence}") for licence in licences)
     parts.extend(Text(f"Note: {note}") for note in notes)
     return Group(*(part for each in parts for part in (each, Text())))
 
@@ -216,6 +219,24 @@ def _head(name: str, score: Score) -> str:
     return f"{name} {_arrow(score)}"
 
 
+# --------------------------------------------------------------------------------------------- run folders
+
+
+def write_run(folder: Path, result: Result, clips: ClipSet, images: Mapping[str, Sequence[Path]]) -> None:
+    """Write what a run folder holds beside the images: ``result.json``, ``items.csv`` and ``contact.png``."""
+    result.save(folder / "result.json")
+    result.write_items(folder / "items.csv")
+    sheet = contact_sheet(
+        clips,
+        {clip_id: files[0] for clip_id, files in images.items() if files},
+        title=result.method,
+        subtitle=f"{result.suite} · {clips.name} · {len(clips)} clips"
+        + (f" · seed {result.seed}" if result.seed is not None else ""),
+        method=result.method,
+    )
+    save_image(folder / "contact.png", sheet)
+
+
 # -------------------------------------------------------------------------------------------- contact sheet
 
 _TILE = 144
@@ -293,7 +314,7 @@ def contact_sheet(
             draw.line((x, y - 10, x + span, y - 10), _FAINT, 1)
             draw.text((x, y + 14), _fit(clip.label, 19, span), _INK, _font(19), anchor="ls")
         made = images.get(clip.clip_id)
-        tiles = (_spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
+        tiles = (spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
         for (offset, _), tile in zip(places, tiles, strict=True):
             sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
     return sheet
@@ -366,7 +387,7 @@ def _mel_bank(bins: int) -> NDArray[np.float32]:
     return bank
 
 
-def _spectrogram(path: Path) -> Image.Image:
+def spectrogram(path: Path) -> Image.Image:
     """The log-mel spectrogram of a sound's first ten seconds, low tones below."""
     wave = read_audio(path, _RATE)[: 10 * _RATE]
     size = 1024

@@ -138,6 +138,14 @@ class Result(_Model):
     """The scores, each metric once."""
     items: _Sorted[_Sorted[float | None]] = Field(default_factory=dict)
     """For each clip id the value of each per-clip metric; null where there is nothing to compare."""
+    images_per_clip: int = Field(default=1, ge=1)
+    """How many images each clip has; a clip's value is their mean."""
+    missing: list[str] = Field(default_factory=list)
+    """The clips without an image: they lose all their comparisons."""
+    categories: _Sorted[list[str]] = Field(default_factory=dict)
+    """For each clip id what the image classifier saw in each of its images."""
+    licences: list[str] = Field(default_factory=list)
+    """Licences of the weights that took part, where they forbid something."""
     labels: _Sorted[str] = Field(default_factory=dict)
     """The label of each clip."""
     notes: list[str] = Field(default_factory=list)

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from a2ibench.clips import Clip
 
-Draw = Callable[[Sequence[Clip], Sequence[int]], list[Image.Image]]
+Drawn = list[Image.Image | None]
+"""Images; None where the network gave numbers that are none (NaN, infinite)."""
+Draw = Callable[[Sequence[Clip], Sequence[int]], Drawn]
 """Draws one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
 
 
@@ -43,7 +47,17 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def image_seed(seed: int, clip_id: str, index: int = 0) -> int:
-    """Derive the seed of one image: from the run's seed, the clip and the image's number, nothing else."""
-    digest = hashlib.blake2b(f"{seed}/{clip_id}/{index}".encode(), digest_size=8).digest()
+def images_of(pixels: NDArray[np.float32]) -> Drawn:
+    """Turn pixels ``[n, h, w, 3]`` in [0, 1] into images; None where one holds a number that is not finite."""
+    finite = [bool(np.isfinite(each).all()) for each in pixels]
+    return [
+        Image.fromarray((each * 255).round().astype(np.uint8)) if whole else None
+        for each, whole in zip(pixels, finite, strict=True)
+    ]
+
+
+def image_seed(seed: int, clip_id: str, index: int = 0, attempt: int = 0) -> int:
+    """Derive the seed of one image: from the run's seed, the clip, the image's number and the attempt at it."""
+    text = f"{seed}/{clip_id}/{index}" + (f"/{attempt}" if attempt else "")
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from a2ibench.baselines.base import Draw, Method
+from a2ibench.baselines.base import Draw, Drawn, Method, images_of
 from a2ibench.clips import Clip, read_audio
 from a2ibench.errors import A2IBenchError
 
@@ -33,9 +31,9 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
     _check(pipeline, encoder.dim, options["noise_level"])
 
     @torch.inference_mode()
-    def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
+    def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> Drawn:
         rows = encoder.encode([read_audio(clip.audio, encoder.rate) for clip in clips])
-        images: list[Image.Image] = pipeline(
+        pixels = pipeline(
             prompt=[""] * len(clips),
             image_embeds=torch.from_numpy(rows).to(device, pipeline.unet.dtype),
             # Noise level 0 is not free of noise (0.6 % of a standard deviation), so the seed moves the embedding too.
@@ -43,9 +41,9 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
             num_inference_steps=options["steps"],
             guidance_scale=options["guidance"],
             noise_level=options["noise_level"],
-            output_type="pil",
+            output_type="np",
         ).images
-        return images
+        return images_of(pixels)
 
     return draw
 

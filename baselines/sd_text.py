@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
-from a2ibench.baselines.base import Draw, Method
+from a2ibench.baselines.base import Draw, Drawn, Method
 from a2ibench.clips import Clip
 
 
@@ -14,7 +12,7 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
 
     model = StableDiffusion(parts["stable_diffusion"]["file"], device, options["scheduler"])
 
-    def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
+    def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> Drawn:
         prompts = [options["prompt"].replace("{label}", clip.label) for clip in clips]
         return model.draw(model.embed_prompts(prompts), seeds, steps=options["steps"], guidance=options["guidance"])
 

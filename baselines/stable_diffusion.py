@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
+from a2ibench.baselines.base import Drawn, images_of
 from a2ibench.errors import A2IBenchError
 
 SCHEDULERS = {
@@ -166,10 +166,10 @@ class StableDiffusion:
         steps: int,
         guidance: float,
         size: int | None = None,
-    ) -> list[Image.Image]:
+    ) -> Drawn:
         """Draw one image per row of `embeddings`, each from its own seed."""
         count = len(embeddings)
-        images: list[Image.Image] = self.pipeline(
+        pixels = self.pipeline(
             prompt_embeds=embeddings,
             negative_prompt_embeds=self.embed_prompts([""]).expand(count, -1, -1),
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
@@ -177,6 +177,6 @@ class StableDiffusion:
             guidance_scale=guidance,
             height=size,
             width=size,
-            output_type="pil",
+            output_type="np",
         ).images
-        return images
+        return images_of(pixels)

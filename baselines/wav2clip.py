@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
-from a2ibench.baselines.base import Draw, Method
+from a2ibench.baselines.base import Draw, Drawn, Method, images_of
 from a2ibench.clips import Clip, read_audio
 from a2ibench.errors import A2IBenchError
 
@@ -196,13 +195,13 @@ class Wav2ClipGeneration:
             history[step] = losses.detach()
         return z.detach(), history
 
-    def draw(self, clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
+    def draw(self, clips: Sequence[Clip], seeds: Sequence[int]) -> Drawn:
         """Draw an image per clip."""
         z, _ = self.optimise(self.targets(clips), seeds)
         with torch.inference_mode():
             # Cut to whole levels, not rounded, as torchvision's to_pil_image does.
-            pixels = self.vqgan.synth(z).mul(255).to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-        return [Image.fromarray(array) for array in pixels]
+            levels = self.vqgan.synth(z).mul(255).floor().permute(0, 2, 3, 1)
+        return images_of((levels / 255).cpu().numpy())
 
 
 def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> Draw:

@@ -25,7 +25,7 @@ def main() -> None:
         scorer = Scorer(suite, clips)  # loads the networks and warms the kernels
         wanted = chosen_metrics(None)
         sanity(scorer, wanted)  # draws the afresh images
-        images = {file.stem: file for file in Path(cache, "afresh", "all").iterdir()}
+        images = {file.stem: [file] for file in Path(cache, "afresh", "all").iterdir()}
         for file in Path(cache, "rows").iterdir():
             file.unlink()
         encoders = [scorer.encoders[name] for name in IMAGE_ENCODERS]
@@ -35,7 +35,7 @@ def main() -> None:
             image_rows(encoders, [clip.image for clip in clips], 32)
             audio_rows(scorer.encoders["wav2clip"], [clip.audio for clip in clips], 32)
             text_rows(scorer.encoders["clip-text"], sorted(set(clips.labels)))
-            rows = scorer.rows(images)
+            (rows,) = scorer.rows(images)
             seconds.append(time.perf_counter() - start)
         start = time.perf_counter()
         for metric in wanted:

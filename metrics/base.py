@@ -26,8 +26,8 @@ class Rows:
     arrays
         Rows by key ``what/encoder``: ``generated/clip-image`` [N, D], ``reference/clip-image`` [N, D],
         ``audio/wav2clip`` [N, D], ``generated/category`` [N] (index of the top-1 category),
-        ``category/clip-text`` [C, D], ``label/clip-text`` [N, D], ``generated/inception`` [N, F],
-        ``reference/inception`` [M, F]. A metric asks only for those that it needs.
+        ``category/clip-text`` [C, D], ``label/clip-text`` [N, D]; of sets, of any size:
+        ``generated/inception`` [G, F], ``reference/inception`` [M, F]. A metric asks only for those that it needs.
     categories
         The names of the image classifier's categories, [C]; may be empty.
     clip_ids

@@ -136,7 +136,7 @@ def _influence(x: FloatArray, one: _Gaussian, two: _Gaussian) -> FloatArray:
 
 def _fid(rows: Rows) -> SetStatistic:
     names = ("generated/inception", "reference/inception")
-    x, y = feature_pair(rows.per_clip(names[0]), rows[names[1]], names)
+    x, y = feature_pair(rows[names[0]], rows[names[1]], names)
     one, two = _from_features(x), _from_features(y)
     influence = _influence(x, one, two)
     return SetStatistic(

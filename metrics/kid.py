@@ -86,7 +86,7 @@ def polynomial_mmd(
 
 def _kid(rows: Rows) -> SetStatistic:
     names = ("generated/inception", "reference/inception")
-    x, y = rows.per_clip(names[0]), rows[names[1]]
+    x, y = rows[names[0]], rows[names[1]]
     distance = polynomial_mmd(x, y, names=names)
     extra = {"n": float(len(x)), "m": float(len(y)), "d": float(x.shape[1])}
     return SetStatistic(SCALE * distance.value, SCALE * distance.stderr, extra)

@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from a2ibench import evaluate
 from a2ibench.clips import load_clips
 from a2ibench.encoders._frozen import TorchEncoder
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.evaluate import Scorer, chosen_metrics, outputs_in, result_of, sanity
 from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.metrics import metrics
@@ -30,7 +31,7 @@ def scorer(suite):
 
 @pytest.fixture(scope="module")
 def references(suite):
-    return {clip.clip_id: clip.image for clip in suite.clips()}
+    return {clip.clip_id: [clip.image] for clip in suite.clips()}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,8 @@ def own_outputs(outputs, tmp_path):
 
 
 def test_real_images_reach_the_ceiling(scorer, references):
-    scores, items = scorer.score(references, chosen_metrics(None))
+    scored = scorer.score(references, chosen_metrics(None))
+    scores, items = scored.scores, scored.items
     by_name = {score.metric: score for score in scores}
     assert by_name["IIS"].value == 100
     assert by_name["IIS.same-class"].value == 100
@@ -65,7 +67,8 @@ def test_real_images_reach_the_ceiling(scorer, references):
 
 def test_the_score_is_the_mean_of_the_clips(scorer, suite, outputs):
     clips = suite.clips()
-    scores, items = scorer.score(outputs_in(outputs, clips, clips), list(metrics().values()))
+    scored = scorer.score(outputs_in(outputs, clips, clips), list(metrics().values()))
+    scores, items = scored.scores, scored.items
     assert len(scores) > 8
     for score in scores:
         held = [item[score.metric] for item in items.values() if score.metric in item]
@@ -79,7 +82,7 @@ def test_the_score_is_the_mean_of_the_clips(scorer, suite, outputs):
 
 
 def test_signatures_name_the_weights_and_the_suite(scorer, references):
-    scores, _ = scorer.score(references, chosen_metrics(["AIS", "FID"]))
+    scores = scorer.score(references, chosen_metrics(["AIS", "FID"])).scores
     ais, fid = (score.signature for score in scores)
     assert ais.endswith("n:8|suite:tiny@1")
     for encoder in ("wav2clip", "clip-image"):
@@ -188,10 +191,10 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     clips = suite.clips()
     plain = Image.open(own_outputs / "bell-0.png").convert("RGB").quantize(16).convert("RGB")
     plain.save(own_outputs / "bell-0.png")
-    expected = scorer.rows(outputs_in(own_outputs, clips, clips))["generated/clip-image"][0]
+    expected = scorer.rows(outputs_in(own_outputs, clips, clips))[0]["generated/clip-image"][0]
     for image in (plain.quantize(16), plain.convert("RGBA")):
         image.save(own_outputs / "bell-0.png")
-        found = scorer.rows(outputs_in(own_outputs, clips, clips))["generated/clip-image"][0]
+        found = scorer.rows(outputs_in(own_outputs, clips, clips))[0]["generated/clip-image"][0]
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     (own_outputs / "bell-0.png").unlink()
     plain.convert("CMYK").resize((300, 20)).save(own_outputs / "bell-0.jpg")
@@ -199,9 +202,79 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     Image.new("L", (17, 90), 128).save(own_outputs / "bell-2.png")
     Image.new("I;16", (50, 50), 40_000).save(own_outputs / "dog-0.png")
     Image.new("LA", (33, 33), (3, 100)).save(own_outputs / "dog-1.png")
-    rows = scorer.rows(outputs_in(own_outputs, clips, clips))
+    (rows,) = scorer.rows(outputs_in(own_outputs, clips, clips))
     for name in ("clip-image", "inception"):
         assert np.isfinite(rows[f"generated/{name}"]).all()
+
+
+# ------------------------------------------------------------------------------- several images, missing images
+
+
+def test_several_images_per_clip(scorer, suite, references, outputs):
+    """A clip's value is the mean over its images; a set statistic is of all of them."""
+    clips = suite.clips()
+    noise = outputs_in(outputs, clips, clips)
+    both = {clip_id: [*references[clip_id], *noise[clip_id]] for clip_id in clips.ids}
+    wanted = chosen_metrics(["AIS", "IIS.cosine", "AIC", "FID"])
+    real, noisy, mixed = (scorer.score(images, wanted) for images in (references, noise, both))
+    for name in ("AIS", "IIS.cosine", "AIC"):
+        for clip_id in clips.ids:
+            means = (real.items[clip_id][name] + noisy.items[clip_id][name]) / 2
+            assert mixed.items[clip_id][name] == pytest.approx(means, rel=1e-12)
+    n = {score.metric: score.n for score in mixed.scores}
+    assert (n["AIS"], n["FID"]) == (8, 16)
+    assert {score.signature for score in mixed.scores[:3]} == {score.signature for score in real.scores[:3]}
+    assert mixed.scores[3].signature != real.scores[3].signature, "FID depends on n"
+    result = result_of(scorer, both, wanted, method="x")
+    assert result.images_per_clip == 2
+    assert {len(seen) for seen in result.categories.values()} == {2}
+    uneven = {**both, "bell-0": references["bell-0"]}
+    with pytest.raises(A2IBenchError, match="'bell-0' has 1 images and"):
+        scorer.score(uneven, wanted)
+
+
+def test_a_missing_image_loses_all_its_comparisons(scorer, references):
+    wanted = chosen_metrics(["AIS", "IIS", "IIS.cosine", "IIS.z", "AIC", "FID"])
+    images = {**references, "bell-1": []}
+    del images["dog-0"]
+    whole, holed = scorer.score(references, wanted), scorer.score(images, wanted)
+    assert holed.missing == ("bell-1", "dog-0")
+    for clip_id, item in holed.items.items():
+        for name, value in item.items():
+            if name == "IIS.z":
+                continue
+            lost = {"AIS": 0, "IIS": 0, "AIC": 0, "IIS.cosine": -100}[name]
+            assert value == (lost if clip_id in holed.missing else whole.items[clip_id][name])
+    result = result_of(scorer, images, wanted, method="x")
+    by_name = {score.metric: score for score in result.scores}
+    assert by_name["IIS"].value == 75
+    assert by_name["FID"].n == 6
+    assert "IIS.z" not in by_name, "a z-score has no worst value"
+    assert result.missing == ["bell-1", "dog-0"]
+    assert "dog-0" not in result.categories
+    assert [note for note in result.notes if "2 of 8 clips have no image ('bell-1', 'dog-0')" in note]
+    assert [note for note in result.notes if note.startswith("Left out") and "IIS.z" in note]
+    with pytest.raises(A2IBenchError, match="There is no image to score"):
+        scorer.score({}, wanted)
+
+
+def test_encoders_halve_a_batch_that_the_memory_does_not_hold(scorer, suite, monkeypatch):
+    encoder = scorer.encoders["clip-image"]
+    images = [Image.open(clip.image).convert("RGB") for clip in suite.clips()]
+    whole, forward = encoder.encode(images), encoder._forward
+
+    def narrow(batch, most):
+        if len(batch) > most:
+            raise torch.OutOfMemoryError
+        return forward(batch)
+
+    monkeypatch.setattr(encoder, "_forward", lambda batch: narrow(batch, 2))
+    with pytest.warns(A2IBenchWarning, match="too little memory"):
+        halved = encoder.encode(images)
+    assert np.abs(halved - whole).max() <= 1e-5 * np.abs(whole).max()
+    monkeypatch.setattr(encoder, "_forward", lambda batch: narrow(batch, 0))
+    with pytest.warns(A2IBenchWarning), pytest.raises(A2IBenchError, match="for one item"):
+        encoder.encode(images)
 
 
 # ------------------------------------------------------------------------------------------- folders of images
@@ -214,7 +287,7 @@ def test_outputs_are_found_by_id(outputs, suite, own_outputs):
     (own_outputs / "bell-0.png").rename(own_outputs / "bell-0.PNG")
     found = outputs_in(own_outputs, clips, clips)
     assert list(found) == list(clips.ids)
-    assert found["bell-0"].name == "bell-0.PNG"
+    assert found["bell-0"][0].name == "bell-0.PNG"
     assert list(outputs_in(own_outputs, clips.spread(3), clips)) == list(clips.spread(3).ids)
 
 

@@ -7,13 +7,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from a2ibench.baselines import methods
-from a2ibench.baselines.base import Method, image_seed
+from a2ibench.baselines.base import Method, image_seed, images_of
 from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import ClipSet, load_clips
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.generate import generate, prepare
 from a2ibench.suites import Suite, load_suite
 
@@ -62,7 +63,7 @@ def make(tmp_path, clips):
 
     def make(out="run", which=clips, batch_size=3, fresh=False, suite="bare", method="fake", **settings):
         run = prepare(bare_suite(tmp_path, suite), method, **settings)
-        files = generate(run, which, tmp_path / out, batch_size=batch_size, fresh=fresh)
+        files = generate(run, which, tmp_path / out, batch_size=batch_size, fresh=fresh).files
         assert list(files) == list(which.ids)
         return {clip_id: file.read_bytes() for clip_id, file in files.items()}
 
@@ -295,7 +296,7 @@ def test_real_methods_give_the_same_images_to_the_bit(tiny_suite, tmp_path, meth
     clips, run = suite.clips(), prepare(suite, method)
 
     def images(out, which=clips, batch_size=4):
-        files = generate(run, which, tmp_path / out, batch_size=batch_size)
+        files = generate(run, which, tmp_path / out, batch_size=batch_size).files
         return {clip_id: file.read_bytes() for clip_id, file in files.items()}
 
     whole = images("whole")
@@ -318,7 +319,99 @@ def test_audiotoken_hears_and_sd_text_does_not(tiny_suite, own_clips, tmp_path):
     for method, hears in (("audiotoken", True), ("sd-text", False)):
         run = prepare(suite, method, options={"guidance": 30.0})
         found = [
-            generate(run, clips, tmp_path / f"{method}{number}", batch_size=1)["bell-0"].read_bytes()
+            generate(run, clips, tmp_path / f"{method}{number}", batch_size=1).files["bell-0"].read_bytes()
             for number, clips in enumerate((before, after))
         ]
         assert (found[0] != found[1]) == hears
+
+
+# ------------------------------------------------------------------------------------ what is none, or too much
+
+
+def _with(monkeypatch, spoil):
+    """The fake method, with what `spoil(full batch, seeds, images)` makes of its images."""
+
+    def load(parts, options, device):
+        draw = _load(parts, options, device)
+        return lambda clips, seeds: spoil(clips, seeds, draw(clips, seeds))
+
+    monkeypatch.setitem(methods(), "fake", Method("fake", "Spoilt.", "audio", load, options=FAKE.options))
+
+
+def test_an_image_that_is_none_is_drawn_again_with_another_seed(make, monkeypatch, clips, tmp_path):
+    whole = make("whole")
+    first = {clip_id: image_seed(0, clip_id) for clip_id in ("bell-0", "dog-1")}
+
+    def spoil(some, seeds, images):
+        bad = [c.clip_id == "dog-1" or seed in first.values() for c, seed in zip(some, seeds, strict=True)]
+        return [None if each else image for each, image in zip(bad, images, strict=True)]
+
+    _with(monkeypatch, spoil)
+    run = prepare(bare_suite(tmp_path), "fake")
+    made = generate(run, clips, tmp_path / "run", batch_size=3)
+    assert (made.retried, made.failed) == (("bell-0",), ("dog-1",))
+    assert "dog-1" not in made.files
+    assert not (tmp_path / "run/images/dog-1.png").exists()
+    for clip_id, file in made.files.items():
+        assert (file.read_bytes() == whole[clip_id]) == (clip_id != "bell-0")
+    assert [note.partition(":")[2].strip() for note in made.notes()] == ["bell-0.", "dog-1."]
+    CALLS.clear()
+    assert generate(run, clips, tmp_path / "run", batch_size=3) == made, "what failed twice is not tried again"
+    assert CALLS == []
+    monkeypatch.setitem(methods(), "fake", FAKE)
+    healed = generate(prepare(bare_suite(tmp_path), "fake"), clips, tmp_path / "run", batch_size=3, fresh=True)
+    assert healed.retried == healed.failed == ()
+    assert {clip_id: file.read_bytes() for clip_id, file in healed.files.items()} == whole
+
+
+def test_the_batch_is_halved_where_the_memory_does_not_hold_it(make, monkeypatch, clips, tmp_path):
+    whole = make("whole")
+
+    def spoil(some, seeds, images):
+        if len(some) > 2:
+            raise torch.OutOfMemoryError
+        return images
+
+    _with(monkeypatch, spoil)
+    with pytest.warns(A2IBenchWarning, match="going on with 2 images at once") as said:
+        assert make("halved", batch_size=8) == whole
+    assert len(said) == 2, "8, 4, 2"
+    assert {len(call) for call in CALLS[-4:]} == {2}
+
+    def never(some, seeds, images):
+        raise torch.OutOfMemoryError
+
+    _with(monkeypatch, never)
+    with pytest.warns(A2IBenchWarning), pytest.raises(A2IBenchError, match="more memory for one image"):
+        make("never", batch_size=2)
+
+
+def test_images_of_pixels():
+    pixels = np.zeros((3, 2, 2, 3), np.float32)
+    pixels[0] = 1
+    pixels[1, 0, 1, 2] = np.nan
+    pixels[2, 1, 1, 0] = 0.5
+    white, none, dark = images_of(pixels)
+    assert none is None
+    assert np.asarray(white).min() == 255
+    assert np.asarray(dark)[1, 1].tolist() == [128, 0, 0]
+
+
+def test_a_pipeline_that_returns_nan(tiny_suite, tmp_path, monkeypatch):
+    """The published class itself, with weights that give no number for one clip."""
+    suite = load_suite(str(tiny_suite))
+    clips = suite.clips().spread(3)
+    from a2ibench.baselines.stable_diffusion import StableDiffusion
+
+    embed = StableDiffusion.embed_prompts
+
+    def spoilt(self, prompts, tokens=None):
+        states = embed(self, prompts, tokens)
+        return states * torch.tensor([float("nan") if "dog" in prompt else 1.0 for prompt in prompts])[:, None, None]
+
+    monkeypatch.setattr(StableDiffusion, "embed_prompts", spoilt)
+    made = generate(prepare(suite, "sd-text", options={"steps": 1}), clips, tmp_path / "run", batch_size=3)
+    dogs = [clip.clip_id for clip in clips if "dog" in clip.label]
+    assert dogs
+    assert made.failed == tuple(dogs)
+    assert len(made.files) == len(clips) - len(dogs)

@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
     scorer = Scorer(suite, clips)
     found = {row.method: row for row in sanity(scorer, wanted)}
     for method in ("audiotoken", "sd-text"):
-        images = generate(prepare(suite, method), clips, tmp_path_factory.mktemp(method))
+        images = generate(prepare(suite, method), clips, tmp_path_factory.mktemp(method)).images()
         found[method] = result_of(scorer, images, wanted, method=method)
     return found
 

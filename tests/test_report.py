@@ -186,12 +186,12 @@ def test_broken_image_is_named(make, tmp_path):
 
 
 def test_spectrogram_shows_where_the_tone_is(tmp_path):
-    from a2ibench.report import _spectrogram
+    from a2ibench.report import spectrogram
 
     wave = np.zeros(16_000)
     wave[8000:] = np.sin(2 * np.pi * 300 * np.arange(8000) / 16_000)
     soundfile.write(tmp_path / "a.wav", wave, 16_000)
-    grey = np.asarray(_spectrogram(tmp_path / "a.wav").convert("L")).astype(float)
+    grey = np.asarray(spectrogram(tmp_path / "a.wav").convert("L")).astype(float)
     height, width = grey.shape
     assert grey[:, : width // 2 - 10].mean() < 20  # silence on the left
     rows = grey[:, width // 2 + 10 : -10].mean(axis=1)

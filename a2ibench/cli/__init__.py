@@ -1,6 +1,7 @@
 """The command line. Data goes to stdout, progress and errors to stderr; exit 0 done, 1 check failed, 2 wrong use."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from a2ibench import __version__
 from a2ibench.cli import look, run  # noqa: F401  # they register their commands
 from a2ibench.cli.shared import app, note
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, A2IBenchWarning
 
 
 def _version(value: bool) -> None:
@@ -26,8 +27,14 @@ def _root(
     """The benchmark for making images from sound."""
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print a warning as one line, without the place in the code."""
+    note(f"a2ibench: {message}" if issubclass(category, A2IBenchWarning) else f"{category.__name__}: {message}")
+
+
 def main() -> None:
     """Run the command line: one sentence and exit code 2 for what the user can mend."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except A2IBenchError as error:

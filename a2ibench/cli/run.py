@@ -61,8 +61,8 @@ def eval(
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.evaluate import Scorer, check_clips, chosen_metrics, outputs_in, result_of, sanity
-    from a2ibench.files import check_writable, save_image
+    from a2ibench.evaluate import Images, Scorer, check_clips, chosen_metrics, outputs_in, result_of, sanity
+    from a2ibench.files import check_writable
     from a2ibench.generate import generate as make_images
     from a2ibench.generate import prepare
     from a2ibench.suites import load_suite
@@ -78,16 +78,17 @@ def eval(
     check_writable(folder)
     if outputs and (folder / "run.json").exists():
         raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
-    images = outputs_in(outputs, clips, everything) if outputs else {}
+    images: Images = outputs_in(outputs, clips, everything) if outputs else {}
     where = device_of(device)
     with progress() as stage:
         check_clips(clips, stage)
         if outputs:
             check_images(images, stage)
         seconds = {}
+        generated = None
         if run is not None:
             start = time.perf_counter()
-            images = make_images(
+            generated = make_images(
                 run,
                 clips,
                 folder,
@@ -96,6 +97,7 @@ def eval(
                 advance=stage("draw", len(clips)),
                 fresh=fresh,
             )
+            images = generated.images()
             seconds["generate"] = time.perf_counter() - start
         start = time.perf_counter()
         scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
@@ -111,20 +113,13 @@ def eval(
             seed=seed if run else None,
             options=run.options if run else {},
             weights=run.weights if run else {},
+            licences=run.licences if run else (),
+            notes=generated.notes() if generated else (),
             seconds=seconds,
         )
-    from a2ibench.report import contact_sheet, score_report
+    from a2ibench.report import score_report, write_run
 
-    result.save(folder / "result.json")
-    result.write_items(folder / "items.csv")
-    sheet = contact_sheet(
-        clips,
-        images,
-        title=title,
-        subtitle=f"{loaded.id} · {clips.name} · {len(clips)} clips" + (f" · seed {seed}" if run else ""),
-        method=title,
-    )
-    save_image(folder / "contact.png", sheet)
+    write_run(folder, result, clips, images)
     if as_json:
         print_json(result.model_dump())
         return
@@ -166,7 +161,7 @@ def generate(
     where = device_of(device)
     with progress() as stage:
         check_clips(clips, stage)
-        images = make_images(
+        generated = make_images(
             run,
             clips,
             folder,
@@ -176,9 +171,11 @@ def generate(
             fresh=fresh,
         )
     if as_json:
-        print_json({"folder": str(folder), "images": {k: str(v) for k, v in images.items()}})
+        print_json({"folder": str(folder), "images": {k: str(v) for k, v in generated.files.items()}})
     else:
         console().print(f"{folder / 'images'}{os.sep}", highlight=False)
+    for sentence in generated.notes():
+        note(sentence)
 
 
 @app.command(epilog="Example: [bold]a2ibench train audiotoken --steps 500 --out my-training[/bold]")

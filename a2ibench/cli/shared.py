@@ -14,6 +14,7 @@ from a2ibench.errors import A2IBenchError
 
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
+    from a2ibench.evaluate import Images
     from a2ibench.suites import Suite
 
 
@@ -77,13 +78,14 @@ def run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None, 
     return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
 
 
-def check_images(images: dict[str, Path], stage: Any) -> None:
+def check_images(images: "Images", stage: Any) -> None:
     """Decode every image once, so that a bad one is named before any work."""
     from a2ibench.clips import read_image
 
-    advance = stage("check images", len(images))
-    for path in images.values():
-        read_image(path)
+    files = [file for each in images.values() for file in each]
+    advance = stage("check images", len(files))
+    for file in files:
+        read_image(file)
         advance(1)
 
 

@@ -1,5 +1,6 @@
 """What the torch encoders share: strict loading, freezing, and float32 that means float32."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from a2ibench.checkpoints import read_state_dict
 from a2ibench.encoders.base import Encoder, Float32
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, A2IBenchWarning
 
 Device = str | torch.device
 Weights = Path | Mapping[str, Tensor]
@@ -101,10 +102,27 @@ class TorchEncoder(Encoder):
     device: torch.device
 
     def _rows(self, forward: Callable[[Tensor], Tensor], batch: Tensor) -> Float32:
-        """Run the network on one batch, without gradients and in true float32: ``[n, dim]``."""
-        with torch.inference_mode(), true_float32():
-            rows: Float32 = forward(batch.to(self.device)).to("cpu", torch.float32).numpy()
-        return rows
+        """Run the network on one batch, without gradients and in true float32: ``[n, dim]``.
+
+        A batch that the device's memory does not hold is halved: rows do not depend on it.
+        """
+        try:
+            with torch.inference_mode(), true_float32():
+                rows: Float32 = forward(batch.to(self.device)).to("cpu", torch.float32).numpy()
+            return rows
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise A2IBenchError(
+                    f"The encoder {self.name} needs more memory for one item than {self.device} has; "
+                    "give --device cpu."
+                ) from None
+        warnings.warn(
+            f"The device has too little memory for a batch of the encoder {self.name}; it is halved.",
+            A2IBenchWarning,
+            stacklevel=3,
+        )
+        middle = len(batch) // 2
+        return np.concatenate([self._rows(forward, batch[:middle]), self._rows(forward, batch[middle:])])
 
     def _empty(self) -> Float32:
         return np.empty((0, self.dim), np.float32)

@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,6 +169,12 @@ class Suite:
             parts[name] = {**part.config, "file": path}
             hashes[name] = digest
         return parts, hashes
+
+    def method_licences(self, method: str, names: Iterable[str]) -> list[str]:
+        """Say which of these parts of a method are under a licence that forbids commercial use."""
+        aliases = self.table.get("methods", {}).get(method, {}).get("parts", {})
+        entries = [published().get(self.part("parts", aliases.get(name, name)).checkpoint or "") for name in names]
+        return [f"{entry.name}: {entry.licence}" for entry in entries if entry and entry.non_commercial]
 
     def method_options(self, method: str) -> dict[str, Any]:
         """Give the options that this suite sets for a method."""

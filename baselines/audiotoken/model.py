@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from a2ibench.baselines.audiotoken.embedder import Embedder
+from a2ibench.baselines.base import Drawn
 from a2ibench.baselines.stable_diffusion import StableDiffusion
 from a2ibench.checkpoints import read_checkpoint, read_state_dict
 from a2ibench.clips import Clip, read_audio
@@ -100,7 +100,7 @@ class AudioToken:
             ]
         )
 
-    def draw(self, clips: Sequence[Clip], seeds: Sequence[int]) -> list[Image.Image]:
+    def draw(self, clips: Sequence[Clip], seeds: Sequence[int]) -> Drawn:
         """Draw an image per clip."""
         embeddings = self.diffusion.embed_prompts([self.options["prompt"]] * len(clips), self.tokens(clips, seeds))
         return self.diffusion.draw(

@@ -162,7 +162,7 @@ class Build:
         scenes = {f"held-{index:03d}": scene for index, scene in enumerate(self.validation.scenes[:240])}
         suite = load_suite("mini")
         clips = suite.clips(write_scenes(scenes.items(), self.work / "validation-clips", "wav"))
-        files = generate(prepare(suite, name), clips, self.work / f"{name}-validation", fresh=True)
+        files = generate(prepare(suite, name), clips, self.work / f"{name}-validation", fresh=True).files
         images = np.stack([np.asarray(Image.open(files[clip_id])) for clip_id in sorted(files)])
         return self.kinds_named(classifier, images)
 
