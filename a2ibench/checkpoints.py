@@ -185,6 +185,21 @@ def locate(name: str | Checkpoint, *, offline: bool | None = None, _loopback: bo
     raise A2IBenchError(_absent(checkpoint, offline, reasons))
 
 
+def _is_whole(file: Path) -> bool:
+    """Say whether a safetensors file is as long as its own header says: a check that costs nothing."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        size = file.stat().st_size
+        if length > size:
+            return False
+        try:
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return False
+    return size == 8 + length + max(ends, default=0)
+
+
 def verify(path: Path, checkpoint: Checkpoint) -> str:
     """Check a file against its entry: size, then hash; of a folder, that its files are there.
 
@@ -203,6 +218,8 @@ def verify(path: Path, checkpoint: Checkpoint) -> str:
         for file in checkpoint.files:
             if not (path / file).is_file():
                 raise A2IBenchError(f"{path} has no {file}, which {checkpoint.name} needs; {mend}.")
+            if file.endswith(".safetensors") and not _is_whole(path / file):
+                raise A2IBenchError(f"{path / file} is truncated, as by a download that was stopped; {mend}.")
         return ""
     if not path.is_file():
         raise A2IBenchError(f"{path} is not a file; {mend}.")

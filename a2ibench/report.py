@@ -121,12 +121,13 @@ def markdown_table(results: Sequence[Result]) -> str:
     for result in results:
         held = {score.signature: score for score in result.scores}
         cells = [format_score(held[key]) if key in held else "–" for _, key in columns]
-        lines.append("| " + " | ".join([_escape(result.method), *cells]) + " |")
+        lines.append("| " + " | ".join([escape_markdown(result.method), *cells]) + " |")
     lines += ["", *(f"- `{signature}`" for _, signature in columns)]
     return "\n".join(lines) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Keep a text from meaning anything in Markdown, on one line."""
     for sign in "\\`*_|<>[]":
         text = text.replace(sign, "\\" + sign)
     return " ".join(text.split())
@@ -317,6 +318,57 @@ def contact_sheet(
         tiles = (spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
         for (offset, _), tile in zip(places, tiles, strict=True):
             sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
+    return sheet
+
+
+def comparison_sheet(
+    clips: Sequence[Clip],
+    rows: Sequence[tuple[str, Mapping[str, Path]]],
+    *,
+    title: str,
+    subtitle: str,
+    most: int = 12,
+) -> Image.Image:
+    """Lay out methods side by side, as the paper's Figure 3: a column per clip, its sound on top, a row per method.
+
+    Parameters
+    ----------
+    clips
+        Of these one per label is shown, the first by id: nothing is picked by hand.
+    rows
+        The name of each row, with its images by clip id; a clip without one gets an empty tile.
+    title, subtitle
+        Above the sheet.
+    most
+        The most columns; further labels are left out.
+
+    Returns
+    -------
+    RGB, about 2100 pixels wide for twelve columns.
+
+    """
+    shown = _chosen(clips, 1)[:most]
+    if not shown:
+        raise A2IBenchError("There is no clip to show.")
+    names, step, top = 230, _TILE + _GAP, 150
+    left = _MARGIN + names
+    size = (left + len(shown) * step - _GAP + _MARGIN, top + 40 + (1 + len(rows)) * step + _MARGIN)
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, 44), _fit(title, 38, size[0] - 2 * _MARGIN), _INK, _font(38), anchor="lt")
+    draw.text((_MARGIN, 96), _fit(subtitle, 19, size[0] - 2 * _MARGIN), _GREY, _font(19), anchor="lt")
+    for column, clip in enumerate(shown):
+        x = left + column * step
+        draw.text((x + _TILE / 2, top + 26), _fit(clip.label, 15, _TILE), _INK, _font(15), anchor="ms")
+        sound = spectrogram(clip.audio).resize((_TILE, _TILE), Image.Resampling.LANCZOS)
+        sheet.paste(sound, (x, top + 40), _corners(_TILE, _TILE))
+        for row, (_, images) in enumerate(rows, 1):
+            made = images.get(clip.clip_id)
+            tile = _square(made) if made else _empty()
+            sheet.paste(tile, (x, top + 40 + row * step), _corners(_TILE, _TILE))
+    for row, name in enumerate(["sound", *(name for name, _ in rows)]):
+        y = top + 40 + row * step + _TILE / 2
+        draw.text((_MARGIN, y), _fit(name, 19, names - 12), _INK if row else _GREY, _font(19), anchor="lm")
     return sheet
 
 

@@ -27,6 +27,9 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
     encoder = imagebind.load(part.get("config", {}), Path(part["file"]), "", device)
     # No image is ever encoded: so the folder's ViT-H (2.5 GB) is not even read.
     own = {"image_encoder": _stand_in(), "feature_extractor": None}
+    if "borrows" in parts["unclip"]:
+        lender = load_pipeline("StableDiffusionPipeline", parts["unclip"]["borrows"], device)
+        own |= {name: getattr(lender, name) for name in ("vae", "text_encoder", "tokenizer")}
     pipeline = load_pipeline("StableUnCLIPImg2ImgPipeline", folder, device, options["scheduler"], **own)
     _check(pipeline, encoder.dim, options["noise_level"])
 

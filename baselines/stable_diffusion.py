@@ -42,11 +42,12 @@ def load_pipeline(
     Raises
     ------
     A2IBenchError
-        For an unknown scheduler.
+        For an unknown scheduler, or a folder that holds no whole pipeline of that kind.
 
     """
     import diffusers
     import transformers
+    from safetensors import SafetensorError
 
     if scheduler is not None and scheduler not in SCHEDULERS:
         raise A2IBenchError(f"There is no scheduler {scheduler!r}; known: {', '.join(sorted(SCHEDULERS))}.")
@@ -54,7 +55,11 @@ def load_pipeline(
     transformers.utils.logging.disable_progress_bar()
     half = device.startswith("cuda") if half is None else half
     dtype = torch.float16 if half else torch.float32
-    pipeline = getattr(diffusers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, **own)
+    try:
+        pipeline = getattr(diffusers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, **own)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise A2IBenchError(f"{folder} holds no whole {kind} ({reason}); get it anew.") from None
     if scheduler is not None:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[scheduler]).from_config(pipeline.scheduler.config)
     pipeline.to(device)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from noise import draw_noise
 from PIL import Image, ImageDraw
 
 LABELS = {"bell": "bell ringing", "dog": "dog barking", "rain": "rain falling"}
@@ -74,8 +75,42 @@ file = "weights/audiotoken.safetensors"
 [parts.embedder-cl]
 file = "weights/audiotoken-cl.safetensors"
 
+[parts.vqgan]
+file = "weights/vqgan.safetensors"
+
+[parts.vqgan.config]
+embed_dim = 8
+num_embeddings = 16
+latent_channels = 8
+base_channels = 32
+channel_multiplier = [1, 1]
+num_res_blocks = 1
+
+[parts.wav2clip]
+encoder = "wav2clip"
+
+[parts.clip]
+encoder = "clip"
+
+[parts.imagebind]
+file = "weights/imagebind.safetensors"
+config = { width = 32, blocks = 2, heads = 4, mlp_width = 64, out_dim = 16, stride = 16 }
+
+[parts.unclip]
+file = "weights/unclip"
+borrows = "stable_diffusion"
+
 [methods.sd-text.options]
 steps = 2
+guidance = 3.0
+
+[methods.wav2clip.options]
+iterations = 2
+cutouts = 2
+size = 32
+
+[methods.imagebind.options]
+steps = 3
 guidance = 3.0
 
 [methods.audiotoken.options]
@@ -224,6 +259,54 @@ def _save_pipeline(folder):
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
 
 
+def _save_unclip(folder, diffusion, width):
+    """Write a tiny unCLIP around the text encoder and the autoencoder of a tiny Stable Diffusion."""
+    import diffusers
+    import torch
+    import transformers
+    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+
+    base = diffusers.StableDiffusionPipeline.from_pretrained(diffusion, dtype=torch.float32, local_files_only=True)
+    normalizer = StableUnCLIPImageNormalizer(embedding_dim=width)
+    normalizer.mean.data.normal_()
+    normalizer.std.data.uniform_(2, 4)
+    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    pipeline = diffusers.StableUnCLIPImg2ImgPipeline(
+        feature_extractor=transformers.CLIPImageProcessor(),
+        image_encoder=transformers.CLIPVisionModelWithProjection(
+            transformers.CLIPVisionConfig(**vision, image_size=8, patch_size=4, projection_dim=width)
+        ),
+        image_normalizer=normalizer,
+        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        tokenizer=base.tokenizer,
+        text_encoder=base.text_encoder,
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=16,
+            attention_head_dim=2,
+            norm_num_groups=4,
+            class_embed_type="projection",
+            projection_class_embeddings_input_dim=2 * width,
+        ),
+        scheduler=diffusers.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1),
+        vae=base.vae,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    # What draws from sounds must do without the image encoder, which is most of the published folder.
+    shutil.rmtree(folder / "image_encoder")
+    shutil.rmtree(folder / "feature_extractor")
+
+
+@pytest.fixture(scope="session")
+def save_unclip():
+    """The function that writes a tiny unCLIP: ``save_unclip(folder, diffusion folder, width)``."""
+    return _save_unclip
+
+
 def write_sums(weights):
     """Write ``SHA256SUMS`` over a folder of weights."""
     files = [file for file in sorted(weights.rglob("*")) if file.is_file() and file.name != "SHA256SUMS"]
@@ -243,8 +326,10 @@ def tiny_suite(tmp_path_factory, clip_folder):
     from torchvision.models.resnet import BasicBlock, ResNet
 
     from a2ibench.baselines.audiotoken.embedder import Embedder
+    from a2ibench.baselines.vqgan import build_vqgan
     from a2ibench.encoders.beats import Beats, BeatsConfig
     from a2ibench.encoders.clip import build_clip
+    from a2ibench.encoders.imagebind import ImageBindAudio, ImageBindConfig
     from a2ibench.encoders.inception import MiniInception
     from a2ibench.encoders.wav2clip import Wav2Clip
 
@@ -259,7 +344,12 @@ def tiny_suite(tmp_path_factory, clip_folder):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         _save_pipeline(weights / "stable-diffusion")
+        _save_unclip(weights / "unclip", weights / "stable-diffusion", 16)
+        for lent in ("vae", "text_encoder", "tokenizer"):
+            shutil.rmtree(weights / "unclip" / lent)
         networks = {
+            "vqgan": build_vqgan(table["parts"]["vqgan"]["config"]),
+            "imagebind": ImageBindAudio(ImageBindConfig.from_dict(table["parts"]["imagebind"]["config"])),
             "clip": build_clip(table["encoders"]["clip"]["model"]),
             "wav2clip": Wav2Clip(8, (1, 1, 1, 1), 16),
             "classifier": ResNet(BasicBlock, [1, 1, 1, 1], num_classes=3),
@@ -285,6 +375,39 @@ def tiny_suite(tmp_path_factory, clip_folder):
 def own_suite(tiny_suite, tmp_path):
     """A copy of the tiny suite that a test may spoil."""
     return Path(shutil.copytree(tiny_suite.parent, tmp_path / "own-suite")) / "suite.toml"
+
+
+# ---------------------------------------------------------------------------------------------------- boards
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory, clip_folder):
+    """A submission: a picture of noise for each clip; not to be written to."""
+    ids = [path.stem for path in sorted((clip_folder / "audio").iterdir()) if path.stem != "rain-2"]
+    return draw_noise(tmp_path_factory.mktemp("outputs") / "noise", ids)
+
+
+@pytest.fixture(scope="session")
+def tiny_boards(tmp_path_factory, tiny_suite, noise):
+    """A folder of boards, with one of the tiny suite and one row, ``tiny/noise``; not to be written to."""
+    from a2ibench.evaluate import Scorer
+    from a2ibench.leaderboard import write_board
+    from a2ibench.submission import MethodCard, read_outputs
+    from a2ibench.submit import submit
+    from a2ibench.suites import load_suite
+
+    suite = load_suite(str(tiny_suite))
+    clips, boards = suite.clips(), tmp_path_factory.mktemp("boards") / "leaderboards"
+    with read_outputs(noise, clips) as given:
+        submit(given, MethodCard(name="noise", authors="A. Nobody"), Scorer(suite, clips), boards / "tiny")
+    write_board(boards / "tiny", clips=clips)
+    return boards
+
+
+@pytest.fixture
+def own_boards(tiny_boards, tmp_path):
+    """A copy of the boards that a test may spoil."""
+    return Path(shutil.copytree(tiny_boards, tmp_path / "leaderboards"))
 
 
 # --------------------------------------------------------------------------------------------- command line

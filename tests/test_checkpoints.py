@@ -366,3 +366,26 @@ def test_the_import_is_light():
     code = f"import sys, a2ibench.checkpoints; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_half_downloaded_hub_folder_is_named_before_any_work(tmp_path):
+    import numpy as np
+    from safetensors.numpy import save
+
+    weights = save({"a": np.zeros(100, np.float32), "b": np.ones(3, np.float16)})
+    folder = Checkpoint("sd", "sd", "MIT", hub="a/b", files=("model_index.json", "unet/net.safetensors"))
+    own = weights_folder() / "sd"
+    (own / "unet").mkdir(parents=True)
+    (own / "model_index.json").write_text("{}")
+    file = own / "unet/net.safetensors"
+    file.write_bytes(weights)
+    assert locate(folder) == own
+    for part in (weights[:-1], weights[:20], weights[:3], b"", weights + b"x", b"\xff" * 50, b"\2" + b"\0" * 7 + b"[]"):
+        file.write_bytes(part)
+        with pytest.raises(A2IBenchError, match=r"net\.safetensors is truncated") as error:
+            locate(folder)
+        assert "a/b" in str(error.value)
+    assert status(folder) == "wrong"
+    file.unlink()
+    with pytest.raises(A2IBenchError, match=r"has no unet/net\.safetensors"):
+        locate(folder)

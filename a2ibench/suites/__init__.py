@@ -113,11 +113,13 @@ class Suite:
         return clips
 
     def part(self, group: str, name: str) -> Part:
-        """Get the entry ``[group.name]`` of the suite file."""
+        """Get the entry ``[group.name]`` of the suite file; one that names an `encoder` is that encoder's."""
         entries = self.table.get(group, {})
         if name not in entries:
             raise unknown(f"entry in [{group}] of the suite {self.name!r}", name, entries)
         entry = dict(entries[name])
+        if "encoder" in entry:
+            return self.part("encoders", entry["encoder"])
         shipped, checkpoint = entry.pop("file", None), entry.pop("checkpoint", None)
         if "tokenizer" in entry:
             entry["tokenizer"] = str(self.folder / entry["tokenizer"])
@@ -148,18 +150,18 @@ class Suite:
             Files of the user's, by the part's name, that take the place of the suite's.
 
         """
-        aliases = self.table.get("methods", {}).get(method, {}).get("parts", {})
         for name in own:
             if name not in names:
                 raise unknown(f"part of the method {method!r}", name, names)
         parts, hashes = {}, {}
         for name in names:
-            if aliases.get(name, name) not in self.table.get("parts", {}):
+            alias = self._alias(method, name)
+            if alias not in self.table.get("parts", {}):
                 raise A2IBenchError(
                     f"The suite {self.name!r} brings no {name!r}, which the method {method!r} needs; "
                     "choose another --suite."
                 )
-            part = self.part("parts", aliases.get(name, name))
+            part = self.part("parts", alias)
             if name in own:
                 if not own[name].exists():
                     raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
@@ -167,13 +169,31 @@ class Suite:
             else:
                 path, digest = part.resolve()
             parts[name] = {**part.config, "file": path}
+            if "borrows" in part.config and name not in own:
+                # Two pipelines may share their autoencoder and text encoder: one copy is shipped.
+                lender, of_lender = self.part("parts", part.config["borrows"]).resolve()
+                parts[name]["borrows"] = lender
+                digest = hashlib.sha256(f"{digest} {of_lender}".encode()).hexdigest()
             hashes[name] = digest
         return parts, hashes
 
+    def _alias(self, method: str, part: str) -> str:
+        """Name the entry of ``[parts]`` that a method takes for a part."""
+        return str(self.table.get("methods", {}).get(method, {}).get("parts", {}).get(part, part))
+
+    def unpublished(self, method: str, names: Iterable[str]) -> str | None:
+        """Say why a method can't run here: that nobody published one of these parts. None where all were."""
+        for name in names:
+            if self._alias(method, name) not in self.table.get("parts", {}):
+                return f"The suite {self.name!r} brings no {name!r}."
+            part = self.part("parts", self._alias(method, name))
+            if part.shipped is None and part.checkpoint is None:
+                return str(part.config.get("absent", f"The suite {self.name!r} brings no {name!r}."))
+        return None
+
     def method_licences(self, method: str, names: Iterable[str]) -> list[str]:
         """Say which of these parts of a method are under a licence that forbids commercial use."""
-        aliases = self.table.get("methods", {}).get(method, {}).get("parts", {})
-        entries = [published().get(self.part("parts", aliases.get(name, name)).checkpoint or "") for name in names]
+        entries = [published().get(self.part("parts", self._alias(method, name)).checkpoint or "") for name in names]
         return [f"{entry.name}: {entry.licence}" for entry in entries if entry and entry.non_commercial]
 
     def method_options(self, method: str) -> dict[str, Any]:

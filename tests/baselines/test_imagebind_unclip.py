@@ -1,7 +1,6 @@
 """ImageBind into unCLIP: whole draws with tiny random networks of the published classes."""
 
 import functools
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,49 +19,8 @@ SIZES = {"width": 32, "blocks": 2, "heads": 4, "mlp_width": 64, "out_dim": 16, "
 STEPS = 3
 
 
-def save_unclip(folder, diffusion, width):
-    """Write a tiny unCLIP around the text encoder and the autoencoder of a tiny Stable Diffusion."""
-    import diffusers
-    import transformers
-    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
-
-    base = diffusers.StableDiffusionPipeline.from_pretrained(diffusion, dtype=torch.float32, local_files_only=True)
-    normalizer = StableUnCLIPImageNormalizer(embedding_dim=width)
-    normalizer.mean.data.normal_()
-    normalizer.std.data.uniform_(2, 4)
-    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    pipeline = diffusers.StableUnCLIPImg2ImgPipeline(
-        feature_extractor=transformers.CLIPImageProcessor(),
-        image_encoder=transformers.CLIPVisionModelWithProjection(
-            transformers.CLIPVisionConfig(**vision, image_size=8, patch_size=4, projection_dim=width)
-        ),
-        image_normalizer=normalizer,
-        image_noising_scheduler=diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        tokenizer=base.tokenizer,
-        text_encoder=base.text_encoder,
-        unet=diffusers.UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=16,
-            attention_head_dim=2,
-            norm_num_groups=4,
-            class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * width,
-        ),
-        scheduler=diffusers.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, steps_offset=1),
-        vae=base.vae,
-    )
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    # What draws from sounds must do without the image encoder, which is most of the published folder.
-    shutil.rmtree(folder / "image_encoder")
-    shutil.rmtree(folder / "feature_extractor")
-
-
 @pytest.fixture(scope="module")
-def parts(tiny_suite, tmp_path_factory):
+def parts(tiny_suite, save_unclip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unclip")
     with torch.random.fork_rng():
         torch.manual_seed(0)

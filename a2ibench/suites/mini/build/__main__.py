@@ -23,13 +23,16 @@ from a2ibench.encoders.clip import text_tokenizer
 from a2ibench.files import write_bytes, write_text
 from a2ibench.suites import load_suite
 from a2ibench.suites.mini import TEST, world
-from a2ibench.suites.mini.build import perception, stable_diffusion
+from a2ibench.suites.mini.build import perception, stable_diffusion, unclip, vqgan
 from a2ibench.suites.mini.build.data import Bank, load_bank
 from a2ibench.suites.mini.build.test_split import test_scenes, write_scenes
 
 WEIGHTS = TEST.parent / "weights"
 IMAGES, SOUNDS, HELD_OUT = 30_000, 10_000, 480
-NETS = ("clip", "wav2clip", "classifier", "inception", "beats", "stable-diffusion", "audiotoken", "audiotoken-cl")
+NETS = (
+    "clip", "wav2clip", "classifier", "inception", "beats", "stable-diffusion", "audiotoken", "audiotoken-cl", "vqgan",
+    "imagebind", "unclip",
+)  # fmt: skip
 Figures = dict[str, tuple[float, float]]
 """What is measured on the validation split: name → (figure, floor)."""
 
@@ -40,8 +43,11 @@ class Build:
     def __init__(self, work: Path, only: str | None):
         self.work, self.only = work, only
         if only:
-            depending = ("vae", "train-latents", "validation-latents", "denoiser")
-            for stale in {"stable-diffusion": depending}.get(only, (only,)):
+            depending = {
+                "stable-diffusion": ("vae", "train-latents", "validation-latents", "denoiser"),
+                "imagebind": ("image-space", "imagebind"),
+            }
+            for stale in depending.get(only, (only,)):
                 (work / f"{stale}.pt").unlink(missing_ok=True)
                 shutil.rmtree(work / stale, ignore_errors=True)
         write_scenes(test_scenes().items(), TEST, "ogg")
@@ -70,6 +76,8 @@ class Build:
         self.make_stable_diffusion(classifier)
         for name in ("audiotoken", "audiotoken-cl"):
             self.make_audiotoken(name, classifier)
+        self.make_vqgan(classifier)
+        self.make_unclip(classifier)
         write_text(WEIGHTS / "CARD.md", self.card())
 
     # ------------------------------------------------------------------------------------------- measuring
@@ -154,6 +162,35 @@ class Build:
         write_sums()
         figures: Figures = {"right kind": (self.right_kinds_heard(name, classifier), 0.90)}
         self.record(name, figures)
+
+    def make_vqgan(self, classifier: nn.Module) -> None:
+        """Train the VQGAN; the floor is on the kinds recognised in its reconstructions."""
+        network = vqgan.train_vqgan(self.bank, self.validation, self.work)
+        target = torch.from_numpy(self.validation.pixels(np.arange(HELD_OUT))) * 2 - 1
+        with torch.no_grad():
+            parts = [vqgan.reconstruct(network, target[start : start + 48])[0] for start in range(0, HELD_OUT, 48)]
+        decoded = torch.cat(parts).clamp(-1, 1)
+        psnr = float(-10 * torch.log10((((decoded - target) / 2) ** 2).mean((1, 2, 3))).mean())
+        images = ((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        named = self.kinds_named(classifier, images)
+        self.ship("vqgan", network, {"PSNR (dB)": (psnr, 20.0), "kinds recognised in reconstructions": (named, 0.95)})
+
+    def make_unclip(self, classifier: nn.Module) -> None:
+        """Train the image space, ImageBind's audio tower in it, and the unCLIP that draws from it."""
+        from a2ibench.baselines.stable_diffusion import StableDiffusion
+
+        bank, held_out, work = self.bank, self.validation, self.work
+        space = unclip.train_image_space(bank, held_out, work, self.vocabulary)
+        tower = unclip.train_tower(space, bank, held_out, work)
+        self.ship("imagebind", tower, {"win rate of sounds on images": (unclip.win_rate(tower, space, held_out), 0.95)})
+        diffusion = StableDiffusion(WEIGHTS / "stable-diffusion")
+        with torch.no_grad():
+            empty = diffusion.embed_prompts([""])
+        network = unclip.train_unclip(space, diffusion.pipeline.vae, empty, bank, held_out, work)
+        embeddings = unclip.image_embeddings(space, bank, len(bank.scenes))
+        unclip.save_unclip(network, embeddings, WEIGHTS / "unclip")
+        self.record("unclip", {})
+        self.record("unclip", {"right kind, heard": (self.right_kinds_heard("imagebind", classifier), 0.80)})
 
     def right_kinds_heard(self, name: str, classifier: nn.Module) -> float:
         """Draw the first validation sounds; the share of images that show the right kind."""

@@ -77,15 +77,24 @@ def _pixels(bank: Bank, rows: np.ndarray, mean: Tensor, std: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _contrastive(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
+def contrastive(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy both ways between rows ``[n, d]`` that belong together; `scale` is the inverse temperature."""
     logits = scale * F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
     target = torch.arange(len(logits))
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def train_clip(bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 1500) -> nn.Module:
+def train_clip(
+    bank: Bank,
+    validation: Bank,
+    work: Path,
+    vocabulary: int,
+    steps: int = 1500,
+    name: str = "clip",
+    seed: int = 0,
+) -> nn.Module:
     """Train CLIP on images and captions, with the symmetric contrastive loss."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     clip: Any = build_clip(clip_config(vocabulary))
     clip.visual.to(memory_format=torch.channels_last)
     tokenize = text_tokenizer(work / "tokenizer", CONTEXT_LENGTH)
@@ -94,7 +103,7 @@ def train_clip(bank: Bank, validation: Bank, work: Path, vocabulary: int, steps:
         rows = rng.integers(len(bank.scenes), size=128)
         images = clip.encode_image(_pixels(bank, rows, CLIP_MEAN, CLIP_STD))
         texts = clip.encode_text(tokenize(bank.captions(rows, rng)))
-        return _contrastive(images, texts, clip.logit_scale.exp().clamp(max=50))
+        return contrastive(images, texts, clip.logit_scale.exp().clamp(max=50))
 
     def zero_shot(texts: list[str]) -> float:
         rows = np.arange(len(validation.scenes))
@@ -107,7 +116,7 @@ def train_clip(bank: Bank, validation: Bank, work: Path, vocabulary: int, steps:
         "categories": lambda: zero_shot(list(world.CATEGORIES)),
         "labels": lambda: zero_shot(list(world.LABELS)),
     }
-    return fit("clip", clip, loss, steps=steps, lr=2e-3, work=work, report=report)
+    return fit(name, clip, loss, steps=steps, lr=2e-3, work=work, report=report)
 
 
 @torch.inference_mode()
@@ -131,7 +140,7 @@ def train_wav2clip(clip: Any, bank: Bank, validation: Bank, work: Path, steps: i
 
     def loss(rng: np.random.Generator) -> Tensor:
         rows = rng.integers(count, size=64)
-        return _contrastive(network(torch.from_numpy(bank.waves(rows))), targets[rows], torch.tensor(25.0))
+        return contrastive(network(torch.from_numpy(bank.waves(rows))), targets[rows], torch.tensor(25.0))
 
     def wins(same_kind: bool) -> float:
         audio = F.normalize(network(torch.from_numpy(validation.waves(np.arange(len(held_out))))), dim=-1)

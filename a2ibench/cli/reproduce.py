@@ -1,0 +1,102 @@
+"""The command that runs every row of the paper's table."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2ibench.cli.shared import (
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    FreshOption,
+    JsonOption,
+    LimitOption,
+    SeedOption,
+    SuiteOption,
+    app,
+    clips_of,
+    console,
+    device_of,
+    note,
+    print_json,
+    progress,
+    run_folder,
+)
+from a2ibench.errors import A2IBenchError, unknown
+
+
+@app.command(
+    epilog="Examples: [bold]a2ibench reproduce table1[/bold] · "
+    "[bold]a2ibench reproduce table1 --suite vggsound --data VGGSOUND_DIR[/bold]"
+)
+def reproduce(
+    what: Annotated[str, typer.Argument(help="table1: AudioToken's Table 1, all six methods.")],
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 24,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder of the runs; by default runs/SUITE.")] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weights", metavar="METHOD.PART=FILE", help="Your own, as audiotoken-cl.embedder=my.safetensors."
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 where a number leaves its band.")] = False,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run all six rows of the paper's Table 1, and say which of its orderings hold; goes on where it was stopped."""
+    if what != "table1":
+        raise unknown("table to reproduce", what, ("table1",))
+    from a2ibench.reproduce import table1
+    from a2ibench.suites import load_suite
+    from a2ibench.table1 import complaints, to_terminal
+
+    began = time.perf_counter()
+    loaded = load_suite(suite)
+    own = _weights(weights)
+    clips, _ = clips_of(loaded, data, limit)
+    folder = out or run_folder(loaded, clips, "table1", data, limit).parent
+    if limit is not None and out is None:
+        folder = folder / f"limit{limit}"
+    with progress() as stage:
+        table = table1(
+            loaded,
+            clips,
+            folder,
+            own_data=data is not None,
+            seed=seed,
+            device=device_of(device),
+            batch_size=batch_size,
+            weights=own,
+            fresh=fresh,
+            stage=stage,
+        )
+    if as_json:
+        print_json(table.model_dump(mode="json"))
+    else:
+        console().print(to_terminal(table))
+        console().print(f"{folder}{os.sep}  table1.md table1.csv table1.tex table1.png table1.json", highlight=False)
+        note(f"Done in {time.perf_counter() - began:.0f} s.")
+    if check:
+        for complaint in complaints(table):
+            note(f"Out of its band: {complaint}")
+        if complaints(table):
+            raise typer.Exit(1)
+
+
+def _weights(values: list[str] | None) -> dict[str, dict[str, Path]]:
+    found: dict[str, dict[str, Path]] = {}
+    for value in values or []:
+        name, equals, file = value.partition("=")
+        method, dot, part = name.partition(".")
+        if not (equals and dot and part and file):
+            raise A2IBenchError(f"{value!r} is not METHOD.PART=FILE; write audiotoken-cl.embedder=my.safetensors.")
+        found.setdefault(method, {})[part] = Path(file)
+    return found
