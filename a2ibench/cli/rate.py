@@ -1,0 +1,201 @@
+"""The human study: rate make, rate page, rate invite, rate serve."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2ibench.cli.shared import DataOption, JsonOption, SuiteOption, app, console, note, print_json
+from a2ibench.errors import A2IBenchError, unknown
+
+rate = typer.Typer(
+    name="rate",
+    help="A human study: make it from runs, collect ratings, aggregate them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(rate)
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A folder that `a2ibench rate make` made.")]
+
+
+@rate.command(
+    epilog="Example: [bold]a2ibench rate make --runs runs/mini/audiotoken runs/mini/sd-text --out study[/bold]"
+)
+def make(
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Further runs: --runs A B C names three.")
+    ] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runs",
+            metavar="RUN",
+            help="Run folders, or folders of images <clip_id>.png; NAME=FOLDER names the method.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="The study folder; it must be new.")] = Path("study"),
+    design: Annotated[
+        str,
+        typer.Option("--design", help="likert: each image, 1 to 5. pairwise: which of two fits the sound better."),
+    ] = "likert",
+    clips: Annotated[int, typer.Option("--clips", min=1, help="How many clips, the same for every method.")] = 15,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", min=0, help="How many items are shown twice; by default 5.")
+    ] = None,
+    controls: Annotated[
+        int | None, typer.Option("--controls", min=0, help="How many hidden real images; by default 5.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of clips, controls, repeats and orders.")] = 0,
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a blind study from runs: the same clips for every method, hidden controls, balanced orders."""
+    given = [*(runs or []), *(more or [])]
+    if not given:
+        raise A2IBenchError("Give the runs to be rated: --runs RUN_A RUN_B.")
+    if design not in ("likert", "pairwise"):
+        raise unknown("design", design, ("likert", "pairwise"))
+    from a2ibench.rating.make import make_study, read_runs
+    from a2ibench.suites import load_suite
+
+    loaded = load_suite(suite)
+    few = min(5, clips)
+    study = make_study(
+        read_runs(given, loaded.id),
+        loaded.clips(data),
+        out,
+        suite=loaded.id,
+        design="likert" if design == "likert" else "pairwise",
+        count=clips,
+        repeats=few if repeats is None else repeats,
+        controls=few if controls is None else controls,
+        seed=seed,
+    )
+    if as_json:
+        print_json({"folder": str(out), "study": study.digest, "methods": study.methods, "items": len(study.items)})
+        return
+    console().print(
+        f"{out}: {len(study.items)} items of {', '.join(study.methods)} ({design}, {clips} clips, with "
+        f"controls and repeats), study {study.digest}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    note(f"Edit {out / 'study.toml'} and run `a2ibench rate page {out}`; then send {out / 'page' / 'index.html'} to")
+    note(f"raters, or invite them (`a2ibench rate invite {out} --raters 17`) and run `a2ibench rate serve {out}`.")
+    note(f"Keep {out / 'items.json'} to yourself: it says which image is whose.")
+
+
+@rate.command(epilog="Example: [bold]a2ibench rate page study[/bold]")
+def page(study: StudyArgument) -> None:
+    """Write the page for raters anew, after study.toml was edited."""
+    from a2ibench.rating.render import write_page
+    from a2ibench.rating.study import Study
+
+    console().print(str(write_page(Study.load(study), study)), highlight=False, soft_wrap=True)
+
+
+@rate.command(epilog="Example: [bold]a2ibench rate invite study --raters 17 --url http://192.168.1.5:8000[/bold]")
+def invite(
+    study: StudyArgument,
+    raters: Annotated[int | None, typer.Option("--raters", min=1, max=10_000, help="How many new raters.")] = None,
+    rater: Annotated[
+        list[str] | None,
+        typer.Option("--rater", help="A rater by name; one who has a link gets a new one, and the old one ends."),
+    ] = None,
+    url: Annotated[str, typer.Option("--url", help="Where raters reach the server.")] = "http://127.0.0.1:8000",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a secret link for each rater. Only hashes are kept: a link is shown once."""
+    from contextlib import closing
+
+    from a2ibench.rating.store import Store
+    from a2ibench.rating.study import Study
+
+    if (raters is None) == (not rater):
+        raise A2IBenchError("Give either --raters NUMBER or --rater NAME.")
+    if not url.startswith(("http://", "https://")):
+        raise A2IBenchError(f"{url!r} is no address; write for example http://192.168.1.5:8000.")
+    with closing(Store(study, Study.load(study))) as store:
+        secrets = store.invite(rater or store.next_raters(raters or 0))
+    links = {name: f"{url.rstrip('/')}/r/{secret}/" for name, secret in secrets.items()}
+    if as_json:
+        print_json(links)
+        return
+    for name, link in links.items():
+        typer.echo(f"{name}\t{link}")
+
+
+@rate.command(epilog="Example: [bold]a2ibench rate serve study --host 192.168.1.5[/bold]")
+def serve(
+    study: StudyArgument,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; 127.0.0.1 is this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve the study to invited raters, and the progress to you, until Ctrl-C."""
+    from a2ibench.rating.serve import serve as run_server
+
+    def announce(address: str, researcher: str) -> None:
+        typer.echo(f"Serving on {address}; raters come with links of `a2ibench rate invite {study} --url {address}`.")
+        typer.echo(f"Progress, for you alone: {researcher}")
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            note("Answers and links travel unencrypted: a trusted network only, or a proxy with HTTPS before it.")
+
+    run_server(study, host=host, port=port, announce=announce)
+
+
+@rate.command(epilog="Example: [bold]a2ibench rate aggregate answers/*.json --study study[/bold]")
+def aggregate(
+    ratings: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RATINGS...",
+            help="The raters' CSV or JSON files, a folder of them, the server's ratings.sqlite, or the study folder.",
+        ),
+    ],
+    study: Annotated[
+        Path | None, typer.Option("--study", help="The study folder; not needed for answers that lie in it.")
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--results",
+            metavar="RUN",
+            help="The run that was rated, or METHOD=RUN; repeatable. By default those the study was made from.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the tables go; by default STUDY/results.")] = None,
+    write_results: Annotated[
+        bool, typer.Option("--write-results", help="Put the human score into the result.json of each run, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """From answers to trusted ratings: means with intervals, agreement, exclusions, tables and a picture."""
+    from a2ibench.files import check_writable
+    from a2ibench.rating import column
+    from a2ibench.rating.aggregate import aggregate as work_out
+    from a2ibench.rating.readers import read_ratings, study_of
+    from a2ibench.rating.study import Study
+    from a2ibench.rating.tables import human_report, write_tables
+    from a2ibench.results import Result
+
+    folder = study or study_of(ratings)
+    loaded = Study.load(folder)
+    answers = read_ratings(ratings, loaded)
+    runs = column.rated_runs(loaded, folder, results or [])
+    human = work_out(answers, loaded, {method: Result.load(run / "result.json") for method, run in runs.items()})
+    tables = out or folder / "results"
+    check_writable(tables)  # before a result is changed
+    written = column.write_results(human, runs) if write_results else []
+    files = write_tables(human, sorted({answer.rater for answer in answers.answers}), tables)
+    if as_json:
+        print_json(human.model_dump())
+    else:
+        console().print(human_report(human))
+    for warning in human.warnings:
+        note(f"Warning: {warning}")
+    for file in [*files, *written]:
+        note(f"wrote {file}")

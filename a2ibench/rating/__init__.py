@@ -1,0 +1,1 @@
+"""The human study: made from runs, answered in a browser, aggregated."""

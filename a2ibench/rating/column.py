@@ -1,0 +1,142 @@
+"""The human column: the ratings as scores that stand beside the automatic metrics."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from a2ibench.checkpoints import sha256_file
+from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.metrics import Signature
+from a2ibench.rating.aggregate import Human
+from a2ibench.rating.make import Run
+from a2ibench.rating.study import Study
+from a2ibench.results import Result, Score
+
+HUMAN = "human"
+
+
+def human_scores(human: Human) -> dict[str, Score]:
+    """Give each method's rating as a score: the mean rating (likert), or the share of comparisons won (pairwise)."""
+    likert = human.design == "likert"
+    signature = Signature(
+        HUMAN,
+        (
+            ("v", "1"),
+            ("design", human.design),
+            *([("scale", "1-5")] if likert else []),
+            ("items", str(human.clip_count)),
+            ("raters", str(human.kept.raters)),
+            ("study", human.study),
+        ),
+    )
+    found = {}
+    for row in human.kept.methods:
+        if row.control:
+            continue
+        extra = {"sd": row.sd, "median": row.median, "strength": row.strength}
+        found[row.method] = Score(
+            metric=HUMAN,
+            value=row.mean,
+            low=row.low,
+            high=row.high,
+            n=row.n,
+            chance=None if likert else 50.0,
+            higher_is_better=True,
+            unit="" if likert else "%",
+            signature=str(signature),
+            extra={name: value for name, value in extra.items() if value is not None},
+        )
+    return found
+
+
+def rated_runs(study: Study, folder: Path, given: Sequence[str] = ()) -> dict[str, Path]:
+    """Find the run of each method: those that are given, else those that the study was made from and are there.
+
+    Parameters
+    ----------
+    study, folder
+        The study and its folder.
+    given
+        Run folders, as ``FOLDER`` or ``METHOD=FOLDER``.
+
+    Returns
+    -------
+    For each method its run folder, which holds a ``result.json``; of some methods only, where others have none.
+
+    Raises
+    ------
+    A2IBenchError
+        If a given folder has no result or is of no method of the study, or a run's images are no longer
+        those that were rated.
+
+    """
+    if given:
+        found = dict(_named(text, study) for text in given)
+    else:
+        known = {method: folder / path for method, path in study.runs.items()}
+        found = {method: run for method, run in known.items() if (run / "result.json").is_file()}
+    for method, run in found.items():
+        _check_images(study, method, run)
+    return found
+
+
+def _named(text: str, study: Study) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).exists():
+        name, path = "", text
+    run = Path(path)
+    run = run.parent if run.name == "result.json" else run
+    method = name or Result.load(run / "result.json").method
+    if method not in study.methods:
+        raise unknown("method in the study that is called", method, study.methods)
+    return method, run
+
+
+def _check_images(study: Study, method: str, run: Path) -> None:
+    """Refuse a run whose images were drawn anew since people rated them."""
+    if not (run / "images").is_dir():
+        return  # a folder of images was scored; its result does not hold them
+    for item in study.items:
+        for name, digest in zip(item.methods, item.images, strict=True):
+            if name == method and sha256_file(Run(method, run, run / "images").image(item.clip_id)) != digest:
+                raise A2IBenchError(
+                    f"The image of {item.clip_id} in {run} is not the one that was rated: the run was made anew after "
+                    f"the study; give the rated run as {method}=FOLDER."
+                )
+
+
+def write_results(human: Human, runs: Mapping[str, Path]) -> list[Path]:
+    """Put the human score into the result of each run; a human score of the same study is replaced.
+
+    Nothing else in the results is touched. All are checked before the first is written.
+
+    Returns
+    -------
+    The files that were written.
+
+    Raises
+    ------
+    A2IBenchError
+        If there is no run, or a result holds the human score of another study.
+
+    """
+    if not runs:
+        raise A2IBenchError("There is no result to write the human scores into; name the runs with --results.")
+    scores = human_scores(human)
+    written = {}
+    for method, run in runs.items():
+        if method not in scores:
+            continue
+        file = run / "result.json"
+        result = Result.load(file)
+        if result.clips.digest != human.clips:
+            raise A2IBenchError(f"{file} is of other clips than the study; give the run whose images were rated.")
+        others = [score for score in result.scores if score.metric != HUMAN]
+        before = [score for score in result.scores if score.metric == HUMAN]
+        if before and not before[0].signature.endswith(f"|study:{human.study}"):
+            raise A2IBenchError(
+                f"{file} holds the human score of another study ({before[0].signature}); score the run anew to drop it."
+            )
+        written[file] = result.model_copy(update={"scores": [*others, scores[method]]})
+    for file, result in written.items():
+        result.save(file)
+    return list(written)

@@ -1,0 +1,127 @@
+"""The rating page: one file that holds everything, or the same page for the server, with its parts beside it."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import write_text
+from a2ibench.rating.orders import mirrored, orders
+from a2ibench.rating.study import Item, Study, order_number
+
+PAGE = Path("page", "index.html")
+MEDIA_TYPES = {".webp": "image/webp", ".mp3": "audio/mpeg"}
+_PARTS = Path(__file__).with_name("page")
+
+
+@cache
+def part(name: str) -> str:
+    """Read a part of the page: index.html, style.css, page.js, watch.html, watch.js."""
+    return (_PARTS / name).read_text(encoding="utf-8")
+
+
+def media(study: Study) -> list[str]:
+    """Name every file of ``media/`` that the study shows or plays."""
+    return sorted({name for item in study.items for name in (*item.shown, *([item.sound] if item.sound else []))})
+
+
+def write_page(study: Study, folder: Path) -> Path:
+    """Write ``page/index.html``: works from disk and needs no network; whoever reads its source learns no method."""
+    urls = {name: _data_url(folder / "media" / name) for name in media(study)}
+    numbers = range(len(orders(study)))
+    data = page_data(study, study.items, urls, orders(study), [mirrored(study, number) for number in numbers], None)
+    style, script = part("style.css"), part("page.js")
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    text = _fill(
+        "index.html",
+        csp=f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        title=html.escape(study.title),
+        style=f"<style>{style}</style>",
+        data=_data_block(data),
+        script=f"<script>{script}</script>",
+    )
+    write_text(folder / PAGE, text)
+    return folder / PAGE
+
+
+def served_page(study: Study, all_orders: Sequence[Sequence[int]], rater: str) -> str:
+    """Give the page for one rater of the server: one order only, and addresses instead of the media themselves."""
+    number = order_number(rater) % len(all_orders)
+    items = [study.items[place] for place in all_orders[number]]
+    urls = {name: f"media/{name}" for name in media(study)}
+    data = page_data(study, items, urls, [list(range(len(items)))], [mirrored(study, number)], rater)
+    return _fill(
+        "index.html",
+        csp="",  # the server sends it as a header
+        title=html.escape(study.title),
+        style='<link rel="stylesheet" href="style.css">',
+        data=_data_block(data),
+        script='<script src="page.js"></script>',
+    )
+
+
+def page_data(
+    study: Study,
+    items: Sequence[Item],
+    urls: Mapping[str, str],
+    all_orders: Sequence[Sequence[int]],
+    mirrors: Sequence[bool],
+    rater: str | None,
+) -> dict[str, Any]:
+    """Choose what a rater's browser may know: no method, no clip id, no kind of item, no file of a run."""
+
+    def shown(item: Item) -> dict[str, Any]:
+        found: dict[str, Any] = {"item": item.item, "images": [urls[name] for name in item.shown]}
+        # In pairs the label would say what is to be heard.
+        return found | ({"sound": urls[item.sound]} if item.sound else {"label": item.label})
+
+    return {
+        "study": study.digest,
+        "design": study.design,
+        "question": study.question,
+        "instructions": study.instructions,
+        "consent": study.consent,
+        "scale": study.scale.model_dump(),
+        "rater": rater,
+        "orders": all_orders,
+        "mirrored": mirrors,
+        "items": [shown(item) for item in items],
+    }
+
+
+def watch_page(study: Study) -> str:
+    """Give the researcher's page."""
+    return _fill("watch.html", title=html.escape(study.title))
+
+
+def _fill(name: str, **parts: str) -> str:
+    # In one pass: what is put in may itself hold an @title@.
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], part(name))
+
+
+def _data_block(data: Mapping[str, Any]) -> str:
+    text = json.dumps(data, separators=(",", ":"))
+    for sign in "<>&":  # so that no text can end the block
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f'<script type="application/json" id="study">{text}</script>'
+
+
+def _data_url(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise A2IBenchError(f"{file} can't be read: {error.strerror}; make the study again.") from None
+    return f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(data).decode()}"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,254 @@
+"""A study: what is asked (``study.toml``), and about which images (``items.json``).
+
+A study folder holds::
+
+    study.toml      texts, scale and exclusion rule: the researcher's to edit, before the study
+    items.json      which item is of which method: the researcher's secret, never sent to a rater
+    media/          the images (and sounds) under opaque names
+    page/index.html the page that a rater opens from disk
+    ratings.sqlite  the answers that ``a2ibench rate serve`` collected, and the hashes of the raters' secrets
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from a2ibench.errors import A2IBenchError
+
+Design = Literal["likert", "pairwise"]
+Kind = Literal["main", "control", "repeat"]
+Value = int | str
+"""1 to 5 in a likert study; ``"first"`` or ``"second"`` in a pairwise one: the sides of `Item.methods`."""
+VALUES: dict[Design, tuple[Value, ...]] = {"likert": (1, 2, 3, 4, 5), "pairwise": ("first", "second")}
+REAL, SHUFFLED = "real images", "shuffled images"
+"""The methods of the hidden controls; the second only in pairs, as the wrong answer."""
+RATER = re.compile(r"[^\W_][\w .@-]{0,63}")
+"""A rater's name or code: begins with a letter or digit, so that no spreadsheet takes it for a formula."""
+ANSWER_COLUMNS = ("study", "rater", "item", "value", "seconds", "at")
+"""What an answer is, in CSV, in JSON and in SQLite: `Study.digest`, the rater, `Item.item`, the value, the seconds
+that the item was on screen, and when it was answered (ISO 8601, UTC, as ``2026-01-31T12:00:00.000Z``)."""
+
+_Text = Annotated[str, Field(max_length=20_000)]
+_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_T = TypeVar("_T")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Scale(_Model):
+    """What the ends of the scale are called (likert only)."""
+
+    low: _Line = "not at all relevant"
+    """What 1 means."""
+    high: _Line = "very relevant"
+    """What 5 means."""
+
+
+class Exclusion(_Model):
+    """The pre-registered rule: a rater who misses any threshold is left out. An absent threshold does not count."""
+
+    least_answered: _Share | None = None
+    """The least share of all items that the rater answered."""
+    least_consistency: _Share | None = None
+    """The least share of repeated items answered alike: at most one point apart (likert), for the same method
+    (pairwise)."""
+    least_median_seconds: Annotated[float, Field(ge=0)] | None = None
+    """The least median of the seconds per item."""
+    least_control: Annotated[float, Field(ge=0, le=5)] | None = None
+    """The least mean rating of the real images (likert, 1 to 5); the least share of control pairs in which the real
+    image was chosen and not the real image of another clip (pairwise, 0 to 1)."""
+
+
+class Item(_Model):
+    """One thing to rate: an image (likert), or two images of one clip (pairwise)."""
+
+    item: str = Field(pattern=r"^[0-9a-f]{12}$")
+    """Its opaque id."""
+    clip_id: str
+    """The clip."""
+    label: str
+    """The clip's label."""
+    kind: Kind
+    """Whether it counts, checks attention (real images), or whether the rater answers alike again."""
+    repeat_of: str | None = None
+    """The id of the item that a repeat shows again. A repeated pair has its sides exchanged. Either of the two may
+    come first: each stands half a study away from the other."""
+    methods: list[str] = Field(min_length=1, max_length=2)
+    """The method of each image: one (likert) or two, first and second (pairwise)."""
+    images: list[str] = Field(min_length=1, max_length=2)
+    """The sha256 of each image's file, as it lay in the run."""
+    shown: list[str] = Field(min_length=1, max_length=2)
+    """The name of each image in ``media/``."""
+    sound: str | None = None
+    """The name of the sound in ``media/`` (pairwise only)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not len(self.methods) == len(self.images) == len(self.shown):
+            raise ValueError(f"the item {self.item} has not as many images as methods")
+        if (self.kind == "repeat") != (self.repeat_of is not None):
+            raise ValueError(f"the item {self.item} is a repeat of nothing, or says what it repeats and is none")
+        return self
+
+
+class _Texts(_Model):
+    """What ``study.toml`` holds."""
+
+    title: _Line
+    design: Design
+    seed: int = Field(ge=0)
+    question: _Line
+    instructions: _Text = ""
+    consent: _Text = ""
+    scale: Scale = Scale()
+    exclusion: Exclusion = Exclusion()
+
+
+class _Key(_Model):
+    """What ``items.json`` holds."""
+
+    version: Literal[1] = 1
+    suite: str
+    clips: str
+    methods: list[str]
+    runs: dict[str, str]
+    items: list[Item]
+
+
+class Study(_Model):
+    """A study, read from its folder; the same for everyone who reads the same files."""
+
+    title: str
+    """What raters see on top."""
+    design: Design
+    """``likert`` or ``pairwise``."""
+    seed: int
+    """The seed of the orders."""
+    question: str
+    """What is asked of each item; ``{label}`` stands for the clip's label."""
+    instructions: str
+    """What raters read first."""
+    consent: str
+    """What raters agree to."""
+    scale: Scale
+    """The ends of the scale."""
+    exclusion: Exclusion
+    """Who is left out."""
+    suite: str
+    """The suite with its version, as mini@1."""
+    clips: str
+    """The sha256 of the set that the clips were drawn from, as in a result."""
+    methods: list[str]
+    """The methods that are compared, without the controls."""
+    runs: dict[str, str]
+    """For each method its run folder, relative to the study folder; not part of the digest."""
+    items: list[Item]
+    """All items, in an order that means nothing."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        known = {item.item: item for item in self.items}
+        if len(known) != len(self.items):
+            raise ValueError("an item stands in items.json twice")
+        sides = {"likert": 1, "pairwise": 2}[self.design]
+        for item in self.items:
+            if len(item.methods) != sides:
+                raise ValueError(
+                    f"the design is {self.design!r}, but the items are of another: it was chosen by `a2ibench rate "
+                    "make` and can't be changed"
+                )
+            if item.repeat_of is not None and item.repeat_of not in known:
+                raise ValueError(f"the item {item.item} repeats the item {item.repeat_of}, which is not there")
+        return self
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read and check a study folder.
+
+        Raises
+        ------
+        A2IBenchError
+            If a file is missing, broken, or does not fit the other.
+
+        """
+        texts = _read(folder / "study.toml", tomllib.loads, _Texts)
+        key = _read(folder / "items.json", json.loads, _Key)
+        try:
+            return cls(**{name: getattr(texts, name) for name in _Texts.model_fields}, **_without_version(key))
+        except ValidationError as error:
+            raise A2IBenchError(f"{folder} is not a whole study: {_first(error)}.") from None
+
+    @cached_property
+    def digest(self) -> str:
+        """What names the study in every answer: it changes with each text, threshold and item."""
+        meaning = self.model_dump(exclude={"runs"})
+        text = json.dumps(meaning, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The answers that may be given."""
+        return VALUES[self.design]
+
+    @cached_property
+    def by_id(self) -> dict[str, Item]:
+        """The items by their ids."""
+        return {item.item: item for item in self.items}
+
+
+def order_number(rater: str) -> int:
+    """Give the number of a rater's order: the digits at the end of the name (R07: 7), else a hash of the name.
+
+    Raters who are numbered one after the other get orders that are balanced; names get them by chance. The page
+    computes the same (FNV-1a, 32 bits, over UTF-8).
+    """
+    digits = re.search(r"[0-9]{1,9}$", rater)
+    if digits:
+        return int(digits[0])
+    number = 0x811C9DC5
+    for byte in rater.encode():
+        number = (number ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return number
+
+
+def shuffled(things: Sequence[_T], *salt: object) -> list[_T]:
+    """Shuffle by the salt alone: the same on every machine and with every version of every library."""
+
+    def rank(place: int) -> bytes:
+        return hashlib.sha256(json.dumps([*salt, place]).encode()).digest()
+
+    return [things[place] for place in sorted(range(len(things)), key=rank)]
+
+
+def _read(file: Path, parse: Callable[[str], Any], model: type[_Model]) -> Any:
+    """Read a file of a study folder and check it against its model."""
+    try:
+        return model.model_validate(parse(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise A2IBenchError(f"There is no {file}; `a2ibench rate make` makes a study folder.") from None
+    except OSError as error:
+        raise A2IBenchError(f"{file} can't be read: {error.strerror or error}.") from None
+    except ValidationError as error:
+        raise A2IBenchError(f"{file} is not right: {_first(error)}; mend it.") from None
+    except (ValueError, RecursionError) as error:  # of TOML, JSON or UTF-8
+        raise A2IBenchError(f"{file} can't be read ({error}); mend it.") from None
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return (f"{where}: " if where else "") + found["msg"].removeprefix("Value error, ")
+
+
+def _without_version(key: _Key) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in _Key.model_fields if name != "version"}

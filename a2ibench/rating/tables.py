@@ -1,0 +1,295 @@
+"""The findings of a study as tables: Markdown, CSV, LaTeX and the terminal."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from a2ibench.files import save_image, write_text
+from a2ibench.rating.aggregate import Alpha, Findings, Human, MethodComparison, MethodRating
+from a2ibench.tables import csv_text, latex_text, markdown_text
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_CONTROL = " (hidden control)"
+_RULES = {
+    "least_answered": "share of the items answered",
+    "least_consistency": "share of repeats answered alike",
+    "least_median_seconds": "median seconds per item",
+    "least_control": "the hidden controls",
+}
+
+
+def write_tables(human: Human, names: Sequence[str], folder: Path) -> list[Path]:
+    """Write ``human.md``, ``.csv``, ``.tex``, ``.png``, ``.json``, and ``raters.csv``, which alone holds the names.
+
+    Parameters
+    ----------
+    human
+        The findings.
+    names
+        The raters' names, in the order of `Human.raters`.
+    folder
+        Where to.
+
+    Returns
+    -------
+    The files.
+
+    """
+    from a2ibench.rating.picture import human_picture
+
+    write_text(folder / "human.md", markdown(human))
+    write_text(folder / "human.csv", comma_separated(human))
+    write_text(folder / "human.tex", latex(human))
+    write_text(folder / "raters.csv", raters_csv(human, names))
+    save_image(folder / "human.png", human_picture(human))
+    human.save(folder / "human.json")
+    return [folder / f"human.{suffix}" for suffix in ("md", "csv", "tex", "png", "json")] + [folder / "raters.csv"]
+
+
+# ------------------------------------------------------------------------------------------------- numbers
+
+
+def _mean(row: MethodRating) -> str:
+    return f"{row.mean:.1f}" if row.sd is None else f"{row.mean:.2f} ± {row.sd:.2f}"
+
+
+def _span(low: float | None, high: float | None, digits: int) -> str:
+    return "–" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _p(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _alpha(alpha: Alpha) -> str:
+    if alpha.value is None:
+        return "–"
+    return f"{alpha.value:.3f} {_span(alpha.low, alpha.high, 3)}"
+
+
+def _versus(pair: MethodComparison, likert: bool) -> str:
+    value = f"{pair.value:+.2f}" if likert else f"{pair.value:.1f} %"
+    return f"{value} {_span(pair.low, pair.high, 2 if likert else 1)}"
+
+
+def _method_cells(row: MethodRating, likert: bool) -> list[str]:
+    cells = [_mean(row), _span(row.low, row.high, 2 if likert else 1)]
+    if likert:
+        cells += [_or_dash(row.median, "g"), " · ".join(map(str, row.histogram))]
+    else:
+        strength = "–" if row.strength is None else f"{row.strength:+.2f} "
+        span = "" if row.strength is None else _span(row.strength_low, row.strength_high, 2)
+        cells += [strength + span, " · ".join(map(str, row.histogram))]
+    return [*cells, str(row.n)]
+
+
+def _heads(likert: bool) -> list[str]:
+    if likert:
+        return ["method", "mean ± sd", "95 % interval", "median", "ratings 1 · 2 · 3 · 4 · 5", "n"]
+    return ["method", "won, %", "95 % interval", "strength", "lost · won", "n"]
+
+
+def _name(row: MethodRating) -> str:
+    return row.method + _CONTROL * row.control
+
+
+def _about(human: Human) -> str:
+    kept = human.kept
+    what = "image" if human.design == "likert" else "pair"
+    return f"{kept.raters} raters, {human.clip_count} clips; each {what} has {kept.raters_per_image} raters or more."
+
+
+def _excluded(human: Human) -> str:
+    rule = ", ".join(f"{_RULES[name]} ≥ {value:g}" for name, value in human.rule.items()) or "none"
+    return f"Excluded by the pre-registered rule: {human.excluded} of {len(human.raters)} raters. Rule: {rule}."
+
+
+# ------------------------------------------------------------------------------------------------ Markdown
+
+
+def markdown(human: Human) -> str:
+    """Write all there is to say, as GitHub Markdown."""
+    likert = human.design == "likert"
+    kept = human.kept
+    lines = [
+        f"# {markdown_text(human.title)}",
+        "",
+        f"Study `{human.study}`, {markdown_text(human.suite)}. {_about(human)}",
+        "",
+    ]
+    lines += [f"> {markdown_text(warning)}" for warning in human.warnings]
+    lines += [""] * bool(human.warnings)
+    lines += _method_table(kept, likert)
+    lines += [
+        "",
+        "The intervals hold for other raters and other clips than these (crossed random effects). "
+        + ("sd is over all ratings." if likert else "Strength: Bradley–Terry, log odds, mean 0."),
+    ]
+    if kept.comparisons:
+        head = ["A", "B", "A − B" if likert else "A preferred to B", "p (Holm)", "pairs"]
+        rows = [
+            [markdown_text(c.a), markdown_text(c.b), _versus(c, likert), _p(c.p_value), str(c.n)]
+            for c in kept.comparisons
+        ]
+        lines += ["", "## Between the methods", "", *_grid(head, rows)]
+    if kept.wins:
+        methods = list(kept.wins)
+        rows = [[markdown_text(a), *(str(kept.wins[a].get(b, "")) for b in methods)] for a in methods]
+        lines += ["", "## Wins of the row over the column", "", *_grid(["", *map(markdown_text, methods)], rows)]
+    lines += ["", "## The raters", "", f"Krippendorff's α ({kept.alpha.level}): {_alpha(kept.alpha)}.", ""]
+    lines += [_excluded(human), "", *_rater_table(human)]
+    if human.excluded:
+        lines += ["", "## With nobody left out", "", *_method_table(human.everyone, likert)]
+        lines += ["", f"Krippendorff's α ({human.everyone.alpha.level}): {_alpha(human.everyone.alpha)}."]
+    if human.correlations:
+        head = ["metric", "ρ", "95 % interval", "within methods", "images"]
+        rows = [
+            [
+                markdown_text(c.metric),
+                f"{c.rho:+.2f}",
+                _span(c.low, c.high, 2),
+                _or_dash(c.within, "+.2f"),
+                str(c.images),
+            ]
+            for c in human.correlations
+        ]
+        lines += ["", "## Which metric agrees with people", "", *_grid(head, rows)]
+        lines += ["", "Spearman's ρ with the mean rating of each image; the interval by a bootstrap over clips."]
+    return "\n".join(lines) + "\n"
+
+
+def _method_table(found: Findings, likert: bool) -> list[str]:
+    rows = [[markdown_text(row.method) + _CONTROL * row.control, *_method_cells(row, likert)] for row in found.methods]
+    return _grid(_heads(likert), rows)
+
+
+def _rater_table(human: Human) -> list[str]:
+    control = "real images" if human.design == "likert" else "controls"
+    head = ["rater", "answers", "agreement", "repeats alike", "s per item", control, "left out because"]
+    return _grid(head, [[r.rater, *_rater_cells(human, i), "; ".join(r.excluded)] for i, r in enumerate(human.raters)])
+
+
+def _rater_cells(human: Human, index: int) -> list[str]:
+    r = human.raters[index]
+    likert = human.design == "likert"
+    return [
+        str(r.answers),
+        _or_dash(r.agreement, ".2f" if likert else ".0%"),
+        _or_dash(r.consistency, ".0%"),
+        _or_dash(r.median_seconds, ".1f"),
+        _or_dash(r.control, ".2f" if likert else ".0%"),
+    ]
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "| :-- |" + " --: |" * (len(head) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+# ------------------------------------------------------------------------------------------ CSV and LaTeX
+
+
+def comma_separated(human: Human) -> str:
+    """One row per method, all digits; an absent number is empty."""
+    likert = human.design == "likert"
+    own = ["median", "sd", *(f"ratings_{i}" for i in range(1, 6))] if likert else ["lost", "won"]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    tail = [] if likert else ["strength", "strength_low", "strength_high"]
+    writer.writerow(["method", "control", "n", "raters", "clips", "mean", "low", "high", *own, *tail])
+    for row in human.kept.methods:
+        numbers = [row.mean, row.low, row.high, *([row.median, row.sd] if likert else []), *row.histogram]
+        numbers += [] if likert else [row.strength, row.strength_low, row.strength_high]
+        head = [csv_text(row.method), int(row.control), row.n, row.raters, row.clips]
+        writer.writerow([*head, *("" if number is None else repr(number) for number in numbers)])
+    return lines.getvalue()
+
+
+def raters_csv(human: Human, names: Sequence[str]) -> str:
+    """One row per rater, with the name: for the researcher, not for publication."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    fields = ["answers", "answered", "agreement", "consistency", "identical", "median_seconds", "control"]
+    writer.writerow(["rater", "name", *fields, "excluded"])
+    for rater, name in zip(human.raters, names, strict=True):
+        numbers = [getattr(rater, field) for field in fields]
+        shown = ["" if number is None else repr(number) for number in numbers]
+        writer.writerow([rater.rater, csv_text(name), *shown, "; ".join(rater.excluded)])
+    return lines.getvalue()
+
+
+def latex(human: Human) -> str:
+    """Give the table for a paper; it needs the package booktabs."""
+    likert = human.design == "likert"
+    lines = [
+        f"% study {human.study}: {_about(human)}",
+        f"% {_excluded(human)}",
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        " & ".join(["Method", r"Mean $\pm$ sd" if likert else r"Won (\%)", r"95\,\% interval", "$n$"]) + r" \\",
+        r"\midrule",
+    ]
+    control = False
+    for row in human.kept.methods:
+        if row.control and not control:
+            lines.append(r"\midrule")
+            control = True
+        mean = _mean(row).replace(" ± ", r" \pm ")
+        span = _span(row.low, row.high, 2 if likert else 1)
+        span = "--" if span == "–" else f"${span}$"
+        lines.append(f"{latex_text(_name(row))} & ${mean}$ & {span} & {row.n} " + r"\\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+# ------------------------------------------------------------------------------------------------ terminal
+
+
+def _without_counts(cells: Sequence[str]) -> list[str]:
+    return [*cells[:-2], cells[-1]]
+
+
+def human_report(human: Human) -> "Group":
+    """Lay the findings out for the terminal, legible at 80 columns and without colours."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    likert = human.design == "likert"
+
+    def grid(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
+        for index, name in enumerate(head):
+            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        return table
+
+    kept = human.kept
+    parts: list[Table | Text] = [Text(f"{human.title}\n{_about(human)}")]
+    rows = [[_name(row), *_method_cells(row, likert)] for row in kept.methods]
+    # The counts of each rating are in human.md: here they would not fit.
+    parts.append(grid("Methods", _without_counts(_heads(likert)), [_without_counts(row) for row in rows]))
+    if kept.comparisons:
+        head = ["A", "B", "A − B" if likert else "A preferred", "p (Holm)"]
+        rows = [[c.a, c.b, _versus(c, likert), _p(c.p_value)] for c in kept.comparisons]
+        parts.append(grid("Between the methods", head, rows))
+    if human.correlations:
+        rows = [
+            [c.metric, f"{c.rho:+.2f}", _span(c.low, c.high, 2), _or_dash(c.within, "+.2f")] for c in human.correlations
+        ]
+        title = "Which metric agrees with people (Spearman)"
+        parts.append(grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
+    parts.append(Text(f"Krippendorff's alpha ({kept.alpha.level}): {_alpha(kept.alpha)}"))
+    parts.append(Text(_excluded(human)))
+    parts += [Text(f"{r.rater}: {'; '.join(r.excluded)}") for r in human.raters if r.excluded]
+    return Group(*parts)
