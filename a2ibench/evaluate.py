@@ -23,7 +23,6 @@ from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.suites import Suite
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
 Advance = Callable[..., None]
 """Moves a progress bar by a count, and may give a note to show beside it: ``advance(1, "loss 0.05")``."""
@@ -42,49 +41,6 @@ def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
     for clip in clips:
         check_media(clip)
         advance(1)
-
-
-def outputs_in(folder: Path, clips: ClipSet, everything: ClipSet) -> dict[str, list[Path]]:
-    """Find the images of a folder, named by clip id: clip id → file.
-
-    Parameters
-    ----------
-    folder
-        With ``<clip_id>.png`` (or jpg, jpeg, webp).
-    clips
-        The clips that need an image.
-    everything
-        All clips of the set; an image of none of them is a stranger.
-
-    Raises
-    ------
-    A2IBenchError
-        If a clip has no image or two, or an image belongs to no clip.
-
-    """
-    if not folder.is_dir():
-        raise A2IBenchError(f"There is no folder {folder}; give one with an image <clip_id>.png per clip.")
-    found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
-            if file.stem in found:
-                raise A2IBenchError(
-                    f"{folder} has two images for the clip {file.stem!r}: {found[file.stem].name} and {file.name}."
-                )
-            found[file.stem] = file
-    missing = [clip_id for clip_id in clips.ids if clip_id not in found]
-    if missing:
-        raise A2IBenchError(
-            f"{folder} lacks the images of {len(missing)} of {len(clips)} clips, among them {_some(missing)}; "
-            "add <clip_id>.png for each."
-        )
-    strangers = sorted(found.keys() - set(everything.ids))
-    if strangers:
-        raise A2IBenchError(
-            f"{folder} holds {len(strangers)} images that belong to no clip, among them {_some(strangers)}; "
-            "take them out, or mend their names."
-        )
-    return {clip_id: [found[clip_id]] for clip_id in clips.ids}
 
 
 def _some(names: Sequence[str]) -> str:
@@ -262,7 +218,7 @@ class Scorer:
                 kept = values[~np.isnan(values)]
                 if not len(kept) or not np.isfinite(kept).all():
                     continue  # `result_of` says so in a note
-                interval = _interval(kept)
+                interval = interval_of(kept)
                 value, low, high, stderr = mean_score(values), interval.low, interval.high, None
                 n, extra = len(kept), {}
                 for clip_id, item in zip(self.clips.ids, values, strict=True):
@@ -300,7 +256,7 @@ class Scorer:
         return Scored(scores, items, missing, seen)
 
 
-def _interval(values: np.ndarray) -> Interval:
+def interval_of(values: np.ndarray) -> Interval:
     """The 95 % interval of a mean: Wilson's where every value is a hit or a miss, else a BCa bootstrap."""
     if len(values) and np.isin(values, (0.0, 100.0)).all():
         return wilson_interval(int((values == 100.0).sum()), len(values))

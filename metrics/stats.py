@@ -65,12 +65,14 @@ def _sums_and_counts(values: AnyArray, clusters: Clusters) -> tuple[FloatArray, 
     return totals[order].astype(np.float64), counts[order]
 
 
-def _check(level: float, resamples: int) -> None:
+def check_level(level: float, resamples: int) -> None:
+    """Raise A2IBenchError if `level` is not between 0 and 1, or there is nothing to draw."""
     if not 0 < level < 1 or resamples < 1:
         raise A2IBenchError(f"level={level} must lie between 0 and 1, and resamples={resamples} be positive.")
 
 
-def _resampled(draw: Callable[[int], FloatArray], resamples: int, width: int) -> FloatArray:
+def resampled(draw: Callable[[int], FloatArray], resamples: int, width: int) -> FloatArray:
+    """Draw `resamples` times, each over `width` cells, in blocks that fit the caches."""
     step = max(1, BLOCK_CELLS // width)
     return np.concatenate([draw(min(step, resamples - start)) for start in range(0, resamples, step)])
 
@@ -84,6 +86,8 @@ def bootstrap_interval(
     seed: int = SEED,
 ) -> Interval:
     """Bootstrap interval of the mean over clips: BCa (Efron 1987), or percentile over clusters.
+
+    With few clips both are widened to the tails of t (Hesterberg 2015), since resampled means spread too little.
 
     Parameters
     ----------
@@ -107,7 +111,7 @@ def bootstrap_interval(
         If there is no value, one is infinite, or an argument is out of range.
 
     """
-    _check(level, resamples)
+    check_level(level, resamples)
     sums, counts = _sums_and_counts(values, clusters)
     means = sums / counts
     if means[0] == means[-1] and (means == means[0]).all():
@@ -119,18 +123,41 @@ def bootstrap_interval(
         total: FloatArray = sums.take(chosen).sum(axis=1)
         return total / (n if clusters is None else counts.take(chosen).sum(axis=1))
 
-    drawn = _resampled(draw, resamples, n)
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    drawn = resampled(draw, resamples, n)
     if clusters is None:
-        # Bias (z0) and acceleration shift the percentiles; for a mean both have a closed form.
-        mean = sums.mean()
-        below = (np.count_nonzero(drawn < mean) + np.count_nonzero(drawn <= mean)) / (2 * resamples)
-        z0 = NORMAL.inv_cdf(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
-        apart = sums - mean
-        acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
-        z = [z0 + NORMAL.inv_cdf(tail) for tail in tails]
-        tails = np.array([NORMAL.cdf(z0 + part / (1 - acceleration * part)) for part in z])
-    low, high = np.quantile(drawn, tails)
+        return bca_interval(drawn, sums, level)
+    reach = _reach(level, n)
+    low, high = np.quantile(drawn, [NORMAL.cdf(-reach), NORMAL.cdf(reach)])
+    return Interval(float(low), float(high))
+
+
+def _reach(level: float, n: int) -> float:
+    """How many standard errors an interval reaches to each side, from `n` draws.
+
+    Resampled means spread too little, by the factor sqrt((n - 1) / n), and as if the spread were known; with few
+    clips the interval then holds less than it says. Hesterberg (2015, "What teachers should know about the
+    bootstrap", The American Statistician 69(4)) widens the tails to those of t: by 3 % at 60 clips.
+    """
+    from scipy.special import stdtrit
+
+    return sqrt(n / (n - 1)) * float(stdtrit(n - 1, (1 + level) / 2))
+
+
+def bca_interval(drawn: FloatArray, values: FloatArray, level: float = 0.95) -> Interval:
+    """BCa interval (Efron 1987) of the mean of `values`, [N], not all equal, from its resampled means, [R].
+
+    Its tails are widened where N is small: see `bootstrap_interval`.
+    """
+    # Bias (z0) and acceleration shift the percentiles; for a mean both have a closed form.
+    mean, resamples = values.mean(), len(drawn)
+    below = (np.count_nonzero(drawn < mean) + np.count_nonzero(drawn <= mean)) / (2 * resamples)
+    z0 = NORMAL.inv_cdf(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
+    apart = values - mean
+    squares = apart * apart
+    acceleration = (squares * apart).sum() / (6 * squares.sum() ** 1.5)
+    reach = _reach(level, len(values))
+    z = (z0 - reach, z0 + reach)
+    low, high = np.quantile(drawn, [NORMAL.cdf(z0 + part / (1 - acceleration * part)) for part in z])
     return Interval(float(low), float(high))
 
 
@@ -143,7 +170,7 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
         Unless ``0 <= successes <= n`` and ``n > 0``.
 
     """
-    _check(level, 1)
+    check_level(level, 1)
     if not 0 <= successes <= n or n == 0:
         raise A2IBenchError(f"{successes} successes among {n} is no share: they must lie between 0 and n > 0.")
     z = NORMAL.inv_cdf((1 + level) / 2)
@@ -152,7 +179,7 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(100 * max(centre - half, 0.0), 100 * min(centre + half, 1.0))
 
 
-def _sign_flip_p(sums: FloatArray, resamples: int, seed: int) -> float:
+def sign_flip_p(sums: FloatArray, resamples: int, seed: int) -> float:
     """Two-sided p-value of "the sign of each difference is a coin toss"; exact where that is no dearer."""
     # Only the sizes matter under the coin; with the signs left out, (a, b) and (b, a) get one p-value.
     sizes = np.sort(np.abs(sums[sums != 0]))
@@ -171,7 +198,7 @@ def _sign_flip_p(sums: FloatArray, resamples: int, seed: int) -> float:
             signed: FloatArray = np.unpackbits(packed, axis=1, count=n).astype(np.float64) @ sizes
             return signed
 
-        flipped = 2.0 * _resampled(draw, resamples, n) - sizes.sum()
+        flipped = 2.0 * resampled(draw, resamples, n) - sizes.sum()
     slack = 1e-12 * sizes.sum()  # The same sum, added up in another order, counts as equal.
     extreme = np.count_nonzero(np.abs(flipped) >= observed - slack)
     if exact:
@@ -215,7 +242,7 @@ def paired_difference(
     sums, counts = _sums_and_counts(apart, clusters)
     low, high = bootstrap_interval(apart, clusters=clusters, level=level, resamples=resamples, seed=seed)
     wins, losses, ties = (int(np.count_nonzero(mask)) for mask in (apart > 0, apart < 0, apart == 0))
-    p_value = _sign_flip_p(sums, resamples, seed)
+    p_value = sign_flip_p(sums, resamples, seed)
     return Difference(float(sums.sum() / counts.sum()), low, high, p_value, wins, losses, ties, wins + losses + ties)
 
 
@@ -259,8 +286,8 @@ def clips_needed(a: AnyArray, b: AnyArray, *, power: float = 0.8, level: float =
         If there are fewer than two pairs, or `power` or `level` is not between 0 and 1.
 
     """
-    _check(level, 1)
-    _check(power, 1)
+    check_level(level, 1)
+    check_level(power, 1)
     apart, _ = _sums_and_counts(_paired(a, b), None)
     if len(apart) < 2:
         raise A2IBenchError("The spread of a difference needs two or more clips; found one.")

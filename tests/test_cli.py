@@ -11,7 +11,10 @@ import pytest
 from a2ibench import __version__
 from a2ibench.results import Result, json_schema
 
-COMMANDS = ("eval", "generate", "train", "compare", "list", "doctor", "schema")
+COMMANDS = (
+    "eval", "reproduce", "compare", "report", "submit", "verify", "leaderboard", "generate", "train", "list", "doctor",
+    "schema",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -240,8 +243,8 @@ def test_json_and_nothing_else_on_stdout(run_cli, tiny_suite, tmp_path):
     assert all((tmp_path / file).is_file() for file in made["images"].values())
     outcome = run_cli("compare", "reference", "sd-text/result.json", "--json")
     compared = json.loads(outcome.out)
-    assert (compared["a"], compared["b"]) == ("reference", "sd-text")
-    assert {"AIS", "IIS"} <= {entry["metric"] for entry in compared["metrics"]}
+    assert [each["method"] for each in compared["methods"]] == ["reference", "sd-text"]
+    assert {"AIS", "IIS"} <= {each["metric"] for each in compared["comparisons"]}
     table = run_cli("compare", "reference", "sd-text")
     assert table.code == 0
     assert "reference (A) against sd-text (B)" in table.out
@@ -312,3 +315,22 @@ def test_progress_goes_to_stderr(evaluate):
     assert "encode" in outcome.err or "check clips" in outcome.err
     assert "check clips" not in outcome.out
     assert "result.json" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (lambda folder: (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"\0" * 40), "unet"),
+        (lambda folder: (folder / "vae/config.json").unlink(), "vae"),
+        (lambda folder: (folder / "model_index.json").unlink(), "model_index.json"),
+        (lambda folder: shutil.rmtree(folder / "text_encoder"), "text_encoder"),
+    ],
+    ids=["truncated", "no config", "no index", "no folder"],
+)
+def test_an_own_pipeline_that_is_half_there(evaluate, tiny_suite, tmp_path, how, words):
+    folder = shutil.copytree(tiny_suite.parent / "weights/stable-diffusion", tmp_path / "half")
+    how(folder)
+    sentence = evaluate("--method", "sd-text", "--weights", f"stable_diffusion={folder}").sentence
+    assert "holds no whole StableDiffusionPipeline" in sentence
+    assert "half" in sentence
+    assert words in sentence or "safetensors" in sentence.lower()

@@ -12,7 +12,7 @@ from a2ibench import evaluate
 from a2ibench.clips import load_clips
 from a2ibench.encoders._frozen import TorchEncoder
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.evaluate import Scorer, chosen_metrics, outputs_in, result_of, sanity
+from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
 from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.metrics import metrics
 from a2ibench.results import Result
@@ -51,6 +51,10 @@ def own_outputs(outputs, tmp_path):
     return shutil.copytree(outputs, tmp_path / "own-outputs")
 
 
+def images_in(folder, clips):
+    return {clip_id: [next(folder.glob(f"{clip_id}.*"))] for clip_id in clips.ids}
+
+
 # ------------------------------------------------------------------------------------------------- the numbers
 
 
@@ -67,7 +71,7 @@ def test_real_images_reach_the_ceiling(scorer, references):
 
 def test_the_score_is_the_mean_of_the_clips(scorer, suite, outputs):
     clips = suite.clips()
-    scored = scorer.score(outputs_in(outputs, clips, clips), list(metrics().values()))
+    scored = scorer.score(images_in(outputs, clips), list(metrics().values()))
     scores, items = scored.scores, scored.items
     assert len(scores) > 8
     for score in scores:
@@ -191,10 +195,10 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     clips = suite.clips()
     plain = Image.open(own_outputs / "bell-0.png").convert("RGB").quantize(16).convert("RGB")
     plain.save(own_outputs / "bell-0.png")
-    expected = scorer.rows(outputs_in(own_outputs, clips, clips))[0]["generated/clip-image"][0]
+    expected = scorer.rows(images_in(own_outputs, clips))[0]["generated/clip-image"][0]
     for image in (plain.quantize(16), plain.convert("RGBA")):
         image.save(own_outputs / "bell-0.png")
-        found = scorer.rows(outputs_in(own_outputs, clips, clips))[0]["generated/clip-image"][0]
+        found = scorer.rows(images_in(own_outputs, clips))[0]["generated/clip-image"][0]
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     (own_outputs / "bell-0.png").unlink()
     plain.convert("CMYK").resize((300, 20)).save(own_outputs / "bell-0.jpg")
@@ -202,7 +206,7 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     Image.new("L", (17, 90), 128).save(own_outputs / "bell-2.png")
     Image.new("I;16", (50, 50), 40_000).save(own_outputs / "dog-0.png")
     Image.new("LA", (33, 33), (3, 100)).save(own_outputs / "dog-1.png")
-    (rows,) = scorer.rows(outputs_in(own_outputs, clips, clips))
+    (rows,) = scorer.rows(images_in(own_outputs, clips))
     for name in ("clip-image", "inception"):
         assert np.isfinite(rows[f"generated/{name}"]).all()
 
@@ -213,7 +217,7 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
 def test_several_images_per_clip(scorer, suite, references, outputs):
     """A clip's value is the mean over its images; a set statistic is of all of them."""
     clips = suite.clips()
-    noise = outputs_in(outputs, clips, clips)
+    noise = images_in(outputs, clips)
     both = {clip_id: [*references[clip_id], *noise[clip_id]] for clip_id in clips.ids}
     wanted = chosen_metrics(["AIS", "IIS.cosine", "AIC", "FID"])
     real, noisy, mixed = (scorer.score(images, wanted) for images in (references, noise, both))
@@ -275,46 +279,6 @@ def test_encoders_halve_a_batch_that_the_memory_does_not_hold(scorer, suite, mon
     monkeypatch.setattr(encoder, "_forward", lambda batch: narrow(batch, 0))
     with pytest.warns(A2IBenchWarning), pytest.raises(A2IBenchError, match="for one item"):
         encoder.encode(images)
-
-
-# ------------------------------------------------------------------------------------------- folders of images
-
-
-def test_outputs_are_found_by_id(outputs, suite, own_outputs):
-    clips = suite.clips()
-    (own_outputs / "notes.txt").write_text("not an image")
-    (own_outputs / ".hidden.png").write_bytes(b"")
-    (own_outputs / "bell-0.png").rename(own_outputs / "bell-0.PNG")
-    found = outputs_in(own_outputs, clips, clips)
-    assert list(found) == list(clips.ids)
-    assert found["bell-0"][0].name == "bell-0.PNG"
-    assert list(outputs_in(own_outputs, clips.spread(3), clips)) == list(clips.spread(3).ids)
-
-
-def test_missing_stranger_and_duplicate_outputs_are_one_sentence_each(suite, own_outputs, run_cli, tiny_suite):
-    clips = suite.clips()
-
-    def said():
-        with pytest.raises(A2IBenchError) as error:
-            outputs_in(own_outputs, clips, clips)
-        sentence = str(error.value)
-        assert "\n" not in sentence
-        outcome = run_cli("eval", "--outputs", own_outputs, "--suite", tiny_suite, "--out", "out")
-        assert outcome.sentence == sentence
-        assert not list((own_outputs.parent / "out").glob("*")), "nothing is written"
-        return sentence
-
-    shutil.copy(own_outputs / "dog-0.png", own_outputs / "dig-0.png")
-    assert "1 images that belong to no clip" in said()
-    assert "'dig-0'" in said()
-    (own_outputs / "dig-0.png").unlink()
-    Image.open(own_outputs / "dog-0.png").save(own_outputs / "dog-0.webp")
-    assert "two images for the clip 'dog-0'" in said()
-    (own_outputs / "dog-0.webp").unlink()
-    for clip_id in ("bell-1", "rain-0"):
-        (own_outputs / f"{clip_id}.png").unlink()
-    assert "lacks the images of 2 of 8 clips" in said()
-    assert "'bell-1', 'rain-0'" in said()
 
 
 # --------------------------------------------------------------------------------------------- the whole command

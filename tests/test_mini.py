@@ -86,7 +86,7 @@ def test_audiotoken_reaches_its_floors(runs, metric, floor):
 def test_listening_beats_reading_the_label(runs, metric):
     from a2ibench.compare import compare_results
 
-    (comparison,) = compare_results(runs["audiotoken"], runs["sd-text"], [metric])
+    (comparison,) = compare_results([runs["audiotoken"], runs["sd-text"]], [metric])
     assert comparison.low > 0
     assert comparison.p_value < 0.05
 
@@ -104,3 +104,19 @@ def test_other_clips_are_not_taken_for_the_shipped_ones(tmp_path):
     manifest.write_text(manifest.read_text().replace("frog croaking", "bird chirping", 1))
     with pytest.raises(A2IBenchError, match="not those that were shipped"):
         suite.clips()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "least", "kinds"), [("wav2clip", 70, 12), ("imagebind", 85, 60)])
+def test_the_other_baselines_hear(tmp_path, method, least, kinds):
+    """Every tenth clip: AIS far above the chance of 50, AIC above its share by chance (1 in 12)."""
+    from a2ibench.evaluate import Scorer, chosen_metrics
+    from a2ibench.generate import generate, prepare
+
+    suite = load_suite("mini")
+    clips = suite.clips().spread(24)
+    images = generate(prepare(suite, method), clips, tmp_path).images()
+    scores = {s.metric: s for s in Scorer(suite, clips).score(images, chosen_metrics(["AIS", "IIS", "AIC"])).scores}
+    assert scores["AIS"].value > least
+    assert scores["IIS"].value > least
+    assert scores["AIC"].value > kinds

@@ -11,21 +11,24 @@ from a2ibench.cli.shared import JsonOption, app, console, print_json
 
 @app.command(epilog="Example: [bold]a2ibench compare runs/mini/audiotoken runs/mini/sd-text[/bold]")
 def compare(
-    first: Annotated[Path, typer.Argument(help="A run folder or its result.json.")],
+    first: Annotated[Path, typer.Argument(help="A run folder, a board's row or a result.json.")],
     second: Annotated[Path, typer.Argument(help="Another one, on the same clips.")],
+    more: Annotated[list[Path] | None, typer.Argument(help="And more: every pair is compared.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Is A better than B? Paired differences on the same clips, with intervals and p-values (Holm over metrics)."""
-    from a2ibench.compare import compare_results, comparison_table
+    """Is A better than B? Paired differences on the same clips, with intervals and p-values (Holm over all of them)."""
+    from a2ibench.compare import compare_results, comparison_report, comparison_titles
     from a2ibench.results import Result
 
-    a, b = (Result.load(path / "result.json" if path.is_dir() else path) for path in (first, second))
-    comparisons = compare_results(a, b, metric)
+    paths = (first, second, *(more or ()))
+    results = [Result.load(path / "result.json" if path.is_dir() else path) for path in paths]
+    comparisons = compare_results(results, metric)
     if as_json:
-        print_json({"a": a.method, "b": b.method, "metrics": [c.model_dump() for c in comparisons]})
+        methods = [{"method": result.method, "path": str(path)} for result, path in zip(results, paths, strict=True)]
+        print_json({"methods": methods, "comparisons": [each.model_dump() for each in comparisons]})
     else:
-        console().print(comparison_table(a.method, b.method, comparisons))
+        console().print(comparison_report(comparison_titles(results, paths), comparisons))
 
 
 @app.command("list", epilog="Example: [bold]a2ibench list metrics[/bold]")

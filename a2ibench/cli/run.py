@@ -2,12 +2,14 @@
 
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from a2ibench.cli.shared import (
+    AllowMissingOption,
     BatchOption,
     DataOption,
     DeviceOption,
@@ -20,7 +22,6 @@ from a2ibench.cli.shared import (
     SuiteOption,
     WeightsOption,
     app,
-    check_images,
     clips_of,
     console,
     device_of,
@@ -40,7 +41,7 @@ from a2ibench.errors import A2IBenchError
 def eval(
     method: Annotated[str | None, typer.Option("--method", help="A method to run; see `a2ibench list`.")] = None,
     outputs: Annotated[
-        Path | None, typer.Option("--outputs", help="A folder of images <clip_id>.png to score instead.")
+        Path | None, typer.Option("--outputs", help="A folder (or .zip, .tar.gz) of images <clip_id>.png to score.")
     ] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
@@ -55,16 +56,19 @@ def eval(
     name: Annotated[str | None, typer.Option("--name", help="What to call the scored folder.")] = None,
     weights: WeightsOption = None,
     options: SetOption = None,
+    allow_missing: AllowMissingOption = False,
     fresh: FreshOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.evaluate import Images, Scorer, check_clips, chosen_metrics, outputs_in, result_of, sanity
+    from a2ibench.evaluate import Images, Scorer, check_clips, chosen_metrics, result_of, sanity
     from a2ibench.files import check_writable
     from a2ibench.generate import generate as make_images
     from a2ibench.generate import prepare
+    from a2ibench.report import score_report, write_run
+    from a2ibench.submission import read_outputs
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
@@ -78,12 +82,16 @@ def eval(
     check_writable(folder)
     if outputs and (folder / "run.json").exists():
         raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
-    images: Images = outputs_in(outputs, clips, everything) if outputs else {}
+    images: Images = {}
     where = device_of(device)
-    with progress() as stage:
-        check_clips(clips, stage)
+    with progress() as stage, ExitStack() as unpacked:
         if outputs:
-            check_images(images, stage)
+            given = unpacked.enter_context(
+                read_outputs(outputs, clips, everything, allow_missing=allow_missing, stage=stage)
+            )
+            given.check()
+            images = given.images
+        check_clips(clips, stage)
         seconds = {}
         generated = None
         if run is not None:
@@ -117,9 +125,7 @@ def eval(
             notes=generated.notes() if generated else (),
             seconds=seconds,
         )
-    from a2ibench.report import score_report, write_run
-
-    write_run(folder, result, clips, images)
+        write_run(folder, result, clips, images)
     if as_json:
         print_json(result.model_dump())
         return

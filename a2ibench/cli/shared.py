@@ -14,7 +14,6 @@ from a2ibench.errors import A2IBenchError
 
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
-    from a2ibench.evaluate import Images
     from a2ibench.suites import Suite
 
 
@@ -59,6 +58,9 @@ WeightsOption = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=my.safetensors."),
 ]
+AllowMissingOption = Annotated[
+    bool, typer.Option("--allow-missing", help="Clips may lack images: they lose all their comparisons.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A method's option, as steps=50 or guidance=5."),
@@ -76,17 +78,6 @@ def run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None, 
     # A run on some of the clips has a folder of its own, so that its result never replaces that of the whole.
     part = "" if limit is None else f"-limit{limit}"
     return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
-
-
-def check_images(images: "Images", stage: Any) -> None:
-    """Decode every image once, so that a bad one is named before any work."""
-    from a2ibench.clips import read_image
-
-    files = [file for each in images.values() for file in each]
-    advance = stage("check images", len(files))
-    for file in files:
-        read_image(file)
-        advance(1)
 
 
 def device_of(name: str) -> str:

@@ -1,0 +1,317 @@
+"""The commands of the board: submit, verify, leaderboard, report."""
+
+import dataclasses
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from a2ibench.cli.shared import (
+    AllowMissingOption,
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    SuiteOption,
+    WeightsOption,
+    app,
+    console,
+    device_of,
+    note,
+    paths,
+    print_json,
+    progress,
+)
+from a2ibench.errors import A2IBenchError
+
+if TYPE_CHECKING:
+    from a2ibench.clips import ClipSet
+    from a2ibench.submission import MethodCard, Outputs
+    from a2ibench.suites import Suite
+
+BoardOption = Annotated[Path, typer.Option("--board", help="The folder of the boards.")]
+_BOARDS = Path("leaderboards")
+
+
+@app.command(epilog="Example: [bold]a2ibench submit my-images.zip --name my-method[/bold]")
+def submit(
+    outputs: Annotated[
+        Path, typer.Argument(help="A folder, .zip or .tar.gz of images <clip_id>.png (or _0, _1, …), or a run folder.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="What the row is called.")] = None,
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    board: BoardOption = _BOARDS,
+    card: Annotated[Path | None, typer.Option("--card", help="A method.toml; else the one among the outputs.")] = None,
+    allow_missing: AllowMissingOption = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a row of that name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say all that is wrong; write nothing.")] = False,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a method's images onto the board: check, score, write its row, render the tables."""
+    from a2ibench.evaluate import Scorer, check_clips
+    from a2ibench.leaderboard import write_board
+    from a2ibench.report import score_report
+    from a2ibench.submission import read_outputs
+    from a2ibench.submit import board_folder, submission_problems
+    from a2ibench.submit import submit as put
+    from a2ibench.suites import load_suite
+
+    began = time.perf_counter()
+    loaded = load_suite(suite)
+    clips = loaded.clips(data)
+    folder = board_folder(board, loaded, clips if data is not None else None)
+    if dry_run:
+        images, missing, problems = _examined(outputs, clips, loaded, folder, card, name, allow_missing, replace)
+        if as_json:
+            print_json({"images": images, "missing": missing, "problems": problems})
+        else:
+            without = f", {len(missing)} clips without an image" if missing else ""
+            for problem in problems:
+                _say(problem)
+            count = f"{len(problems) or 'no'} problem{'s' * (len(problems) != 1)}"
+            _say(f"{outputs}: {images} good images{without}, {count}; nothing was written.")
+        raise typer.Exit(1 if problems else 0)
+    with ExitStack() as unpacked:
+        with progress() as stage:
+            given = unpacked.enter_context(read_outputs(outputs, clips, allow_missing=allow_missing, stage=stage))
+        given.check()
+        about = _card_of(given, card, name, ask=_at_terminal() and not as_json)
+        problems = submission_problems(given, about, loaded, clips, folder, replace=replace)
+        dataclasses.replace(given, problems=tuple(problems)).check()
+        loaded.check_encoders()
+        where = device_of(device)
+        with progress() as stage:
+            check_clips(clips, stage)
+            scorer = Scorer(loaded, clips, own_data=data is not None, device=where, batch_size=batch_size, stage=stage)
+            done = put(given, about, scorer, folder, replace=replace, device=where)
+    write_board(folder, clips=clips)
+    if as_json:
+        print_json({"folder": str(done.folder), "what": done.what, "result": done.result.model_dump()})
+        return
+    console().print(score_report([done.result], done.sanity))
+    _say(f"{done.folder} ({done.what}); the board: {folder / 'README.md'}, {folder / 'index.html'}")
+    given_data = f" --data {data}" if data is not None else ""
+    note(f"Done in {time.perf_counter() - began:.0f} s; to verify the row:")
+    note(f"a2ibench verify {done.folder} --outputs {outputs}{given_data}")
+
+
+@app.command(epilog="Example: [bold]a2ibench verify leaderboards/mini/my-method --outputs my-images.zip[/bold]")
+def verify(
+    row: Annotated[Path, typer.Argument(help="The folder of a row, as leaderboards/mini/my-method.")],
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", help="Its images; without them those of our methods are made again.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="By default the one that the row names.")] = None,
+    data: DataOption = None,
+    weights: WeightsOption = None,
+    regenerate: Annotated[
+        bool, typer.Option("--regenerate/--no-regenerate", help="Whether to make the images of our methods again.")
+    ] = True,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a row: its files, the images' hashes, the scores, and for our methods the images; exit 1 if one differs."""
+    from a2ibench.leaderboard import write_board
+    from a2ibench.verify import is_of_own_data
+    from a2ibench.verify import verify as check
+
+    loaded = _suite_of(row, suite)
+    own = data is not None or is_of_own_data(row)
+    clips = loaded.clips(data) if data is not None or not own else None
+    loaded.check_encoders()
+    where = device_of(device)
+    with progress() as stage:
+        found = check(
+            row,
+            loaded,
+            clips,
+            outputs=outputs,
+            own_data=own,
+            weights=paths(weights),
+            regenerate=regenerate,
+            device=where,
+            batch_size=batch_size,
+            stage=stage,
+        )
+    write_board(row.parent, clips=clips)
+    if as_json:
+        print_json(found.model_dump())
+    else:
+        for problem in found.problems:
+            _say(problem)
+        for remark in found.notes:
+            _say(remark)
+        held = "Something differs" if found.problems else "Everything that was checked holds"
+        _say(f"{held}; the row {row} is {found.state}.")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: [bold]a2ibench leaderboard --metric IIS[/bold]")
+def leaderboard(
+    suite: SuiteOption = "mini",
+    data: DataOption = None,
+    board: BoardOption = _BOARDS,
+    metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
+) -> None:
+    """Render a board's tables and its page from the results that lie in it."""
+    from a2ibench.leaderboard import write_board
+    from a2ibench.submit import board_folder, board_lock, tidy
+    from a2ibench.suites import load_suite
+
+    loaded = load_suite(suite)
+    # Without clips (the paper's suite brings none) the page does without sounds.
+    clips = loaded.clips(data) if data is not None or "clips" in loaded.table else None
+    folder = board_folder(board, loaded, clips if data is not None else None)
+    if not folder.is_dir():
+        here = sorted(each.name for each in board.glob("*") if each.is_dir() and not each.name.startswith("."))
+        raise A2IBenchError(
+            f"There is no board {folder}; 'a2ibench submit' makes one (in {board}: {', '.join(here) or 'none'})."
+        )
+    with board_lock(folder):
+        tidy(folder)
+    write_board(folder, metric=metric, clips=clips)
+    for name in ("README.md", "leaderboard.csv", "leaderboard.tex", "index.html"):
+        _say(str(folder / name))
+
+
+@app.command(epilog="Example: [bold]a2ibench report runs/mini/audiotoken[/bold]")
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder with a result.json: a run, or a row of a board.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The page; by default RUN/report.html.")] = None,
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", help="The images, where they are not in the run's folder.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="By default the one that the run names.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Write a page about one run: scores by class, what the classifier saw, the worst and the best clips to hear."""
+    from a2ibench.clips import ClipSet
+    from a2ibench.files import write_text
+    from a2ibench.page import matches, run_page
+    from a2ibench.results import Result
+    from a2ibench.submission import read_outputs
+    from a2ibench.verify import is_of_own_data
+
+    result = Result.load(run / "result.json")
+    loaded, clips, everything = _suite_of(run, suite), None, None
+    if data is not None or not is_of_own_data(run):
+        everything = loaded.clips(data)
+        clips = ClipSet([clip for clip in everything if clip.clip_id in result.labels], everything.name)
+        if clips.digest != result.clips.digest:
+            raise A2IBenchError(
+                f"{run} is of other clips ({result.clips.name}, n={result.clips.n}, digest {result.clips.digest[:8]}) "
+                f"than {data or loaded.id}; give its own with --data."
+            )
+    else:
+        note("The run is of clips of your own: give them with --data to see and hear them.")
+    try:
+        table = matches(loaded, sorted(set(result.labels.values())))
+    except A2IBenchError as error:
+        table = None
+        note(f"The page does without the table of categories and labels: {error}")
+    page = out or run / "report.html"
+    with ExitStack() as unpacked:
+        images = {clip_id: [run / "images" / f"{clip_id}.png"] for clip_id in result.labels}
+        images = {clip_id: files for clip_id, files in images.items() if files[0].is_file()}
+        if outputs is not None and clips is not None:
+            with progress() as stage:
+                given = unpacked.enter_context(
+                    read_outputs(outputs, clips, everything, allow_missing=True, stage=stage)
+                )
+            given.check()
+            images = given.images
+        write_text(page, run_page(result, clips, images, folder=page.parent, table=table))
+    _say(str(page))
+
+
+# ------------------------------------------------------------------------------------------------- what is said
+
+
+def _suite_of(folder: Path, given: str | None) -> "Suite":
+    """Load the suite that was given, or that a result names."""
+    from a2ibench.suites import load_suite, suites
+    from a2ibench.verify import suite_name
+
+    name = given or suite_name(folder)
+    if given is None and name not in suites():
+        raise A2IBenchError(f"{folder} is of the suite {name!r}, which is not built in; give its file with --suite.")
+    return load_suite(name)
+
+
+def _say(text: str) -> None:
+    """Print a line as it is: strangers' names are no markup."""
+    console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _examined(
+    outputs: Path,
+    clips: "ClipSet",
+    suite: "Suite",
+    board: Path,
+    card: Path | None,
+    name: str | None,
+    allow_missing: bool,
+    replace: bool,
+) -> tuple[int, list[str], list[str]]:
+    """Say how many good images there are, which clips have none, and all that is wrong; writes nothing."""
+    from a2ibench.submission import read_outputs
+    from a2ibench.submit import submission_problems
+
+    try:
+        with progress() as stage, read_outputs(outputs, clips, allow_missing=allow_missing, stage=stage) as given:
+            about, wrong = None, []
+            try:
+                about = _card_of(given, card, name, ask=False)
+            except A2IBenchError as error:
+                wrong = [str(error)]
+            problems = submission_problems(given, about, suite, clips, board, replace=replace)
+            return len(given.hashes), list(given.missing), problems + wrong
+    except A2IBenchError as error:
+        if not outputs.exists():
+            raise
+        return 0, [], [str(error)]  # an archive that can't be unpacked
+
+
+def _card_of(given: "Outputs", card: Path | None, name: str | None, ask: bool) -> "MethodCard":
+    """Put the card together: from a file, from the outputs, from --name, and from who sits at the terminal."""
+    from a2ibench.submission import MethodCard
+
+    about = MethodCard.load(card) if card is not None else given.card or MethodCard()
+    name = name or about.name or (given.run.method if given.run else None)
+    if name is not None:
+        about = MethodCard.of({**about.model_dump(), "name": name})
+    if ask:
+        note("What the card does not say yet; Enter leaves it empty.")
+        for field, info in MethodCard.model_fields.items():
+            if getattr(about, field) in ("", None):
+                about = _asked(about, field, info.description or field)
+    if not about.name:
+        raise A2IBenchError('The method has no name; give --name NAME, or a method.toml with name = "…".')
+    return about
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _asked(card: "MethodCard", field: str, question: str) -> "MethodCard":
+    """Ask for one field until the answer can be taken."""
+    words: dict[str, Any] = {"yes": True, "y": True, "no": False, "n": False, "": None}
+    while True:
+        answer = typer.prompt(f"{field} ({question})", default="", show_default=False, err=True)
+        try:
+            if field in ("text_labels", "test_clips"):
+                if answer.lower() not in words:
+                    raise A2IBenchError(f"{answer!r} is neither yes nor no.")
+                answer = words[answer.lower()]
+            return card.of({**card.model_dump(), field: answer})
+        except A2IBenchError as error:
+            note(str(error))
