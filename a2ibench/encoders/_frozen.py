@@ -113,8 +113,7 @@ class TorchEncoder(Encoder):
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise A2IBenchError(
-                    f"The encoder {self.name} needs more memory for one item than {self.device} has; "
-                    "give --device cpu."
+                    f"The encoder {self.name} needs more memory for one item than {self.device} has; give --device cpu."
                 ) from None
         warnings.warn(
             f"The device has too little memory for a batch of the encoder {self.name}; it is halved.",
