@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2ibench.clips import ClipSet, read_image
 from a2ibench.files import write_bytes, write_text
-from a2ibench.report import spectrogram
+from a2ibench.sheets import spectrogram
 
 MOST_CLIPS = 240
 TILE = 96

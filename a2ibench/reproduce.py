@@ -7,12 +7,14 @@ from typing import Any
 from a2ibench.baselines import get as get_method
 from a2ibench.clips import ClipSet
 from a2ibench.errors import unknown
-from a2ibench.evaluate import Advance, Images, Scorer, Stage, check_clips, chosen_metrics, result_of, sanity, silent
+from a2ibench.evaluate import Advance, Scorer, Stage, check_clips, chosen_metrics, sanity, silent
 from a2ibench.files import check_writable, save_image, write_text
-from a2ibench.generate import Run, generate, prepare
-from a2ibench.report import comparison_sheet, write_run
+from a2ibench.generate import Run, prepare
+from a2ibench.runs import draw_and_score
+from a2ibench.sheets import comparison_sheet
 from a2ibench.suites import Suite
-from a2ibench.table1 import Table1, build, load_published, to_csv, to_markdown, to_tex
+from a2ibench.table1 import Table1, build, load_published
+from a2ibench.table1_tables import to_csv, to_markdown, to_tex
 
 
 def table1(
@@ -68,23 +70,17 @@ def table1(
         if run is None:
             continue
         advance = _both(stage(f"  {row.method}", len(clips)), whole, costs[row.method])
-        folder = out / row.method
-        made = generate(run, clips, folder, device=device, batch_size=batch_size, advance=advance, fresh=fresh)
-        images: Images = made.images()
-        result = result_of(
+        result, made = draw_and_score(
+            run,
             scorer,
-            images,
             wanted,
-            method=row.method,
+            out / row.method,
             ceilings=ceilings,
             device=device,
-            seed=seed,
-            options=run.options,
-            weights=run.weights,
-            licences=run.licences,
-            notes=made.notes(),
+            batch_size=batch_size,
+            advance=advance,
+            fresh=fresh,
         )
-        write_run(folder, result, clips, images)
         whole(len(clips))
         results.append(result)
         pictures.append((row.name, made.files))

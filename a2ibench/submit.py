@@ -220,7 +220,7 @@ def _licences(run: RunRecord, suite: Suite) -> list[str]:
 def _write_entry(part: Path, outputs: Outputs, card: MethodCard, result: Result, clips: ClipSet) -> None:
     """Write all files of a row into a hidden folder beside its place."""
     from a2ibench.gallery import write_gallery
-    from a2ibench.report import contact_sheet
+    from a2ibench.sheets import contact_sheet
 
     try:
         result.save(part / "result.json")

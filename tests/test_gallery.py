@@ -18,7 +18,7 @@ from a2ibench.gallery import (
     write_clips,
     write_gallery,
 )
-from a2ibench.report import spectrogram
+from a2ibench.sheets import spectrogram
 
 
 def _pictures(folder, colours, size=(120, 100)):

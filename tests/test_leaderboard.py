@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.escaping import csv_text, latex_text, markdown_text, plain
 from a2ibench.leaderboard import load_board, standings, write_board
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.submission import MethodCard
-from a2ibench.tables import csv_table, csv_text, latex_table, latex_text, markdown_page, markdown_text, plain
+from a2ibench.tables import csv_table, latex_table, markdown_page
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="cpu", threads=1, created="2026-01-01T00:00:00Z",

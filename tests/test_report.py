@@ -10,15 +10,9 @@ from rich.console import Console
 
 from a2ibench.clips import Clip
 from a2ibench.errors import A2IBenchError
-from a2ibench.report import (
-    contact_sheet,
-    format_score,
-    markdown_table,
-    score_report,
-    score_table,
-    signatures,
-)
+from a2ibench.report import format_score, score_report, score_table, signatures
 from a2ibench.results import Clips, Provenance, Result, Score
+from a2ibench.sheets import comparison_sheet, contact_sheet
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="CPU", threads=1,
@@ -89,7 +83,6 @@ def test_two_signatures_never_share_a_column():
     assert "AIS (1)" in text
     assert "AIS (2)" in text
     assert "(2) AIS|v:2" in shown(signatures([result("a", AIS), other]))
-    assert "AIS (2)" in markdown_table([result("a", AIS), other])
 
 
 @pytest.mark.parametrize("scores", [[AIS, FID], MANY])
@@ -108,14 +101,6 @@ def test_report_says_notes_and_signatures_once():
     assert text.count("Note: only mini") == 1
     assert text.count("suite:mini@1") == 1
     assert "|\n      " in text  # broken at a bar
-
-
-def test_markdown():
-    lines = markdown_table([result("a|b_c", AIS, FID), result("real", score("AIS", 99.0))]).splitlines()
-    assert lines[0] == "| method | AIS ↑ | FID ↓ |"
-    assert lines[2] == "| a\\|b\\_c | 84.1 [81.9, 86.2] | 52.85 ± 1.20 (se) |"
-    assert lines[3] == "| real | 99.0 | – |"
-    assert lines[5] == f"- `{AIS.signature}`"
 
 
 def test_nothing_to_show():
@@ -186,7 +171,7 @@ def test_broken_image_is_named(make, tmp_path):
 
 
 def test_spectrogram_shows_where_the_tone_is(tmp_path):
-    from a2ibench.report import spectrogram
+    from a2ibench.sheets import spectrogram
 
     wave = np.zeros(16_000)
     wave[8000:] = np.sin(2 * np.pi * 300 * np.arange(8000) / 16_000)
@@ -196,3 +181,26 @@ def test_spectrogram_shows_where_the_tone_is(tmp_path):
     assert grey[:, : width // 2 - 10].mean() < 20  # silence on the left
     rows = grey[:, width // 2 + 10 : -10].mean(axis=1)
     assert rows.argmax() > height * 0.7  # low tones below
+
+
+def test_methods_side_by_side(tmp_path, clip_folder):
+    """A column per label, a row per method, in their own colours; a missing image is said to be missing."""
+    from a2ibench.clips import load_clips
+
+    clips = load_clips(clip_folder)
+    rows = []
+    for index, name in enumerate(("one", "two")):
+        colour = (200 * index, 30, 200 - 200 * index)
+        Image.new("RGB", (9, 9), colour).save(tmp_path / f"{name}.png")
+        rows.append((name, dict.fromkeys(clips.ids, tmp_path / f"{name}.png")))
+    sheet = comparison_sheet(clips, [*rows, ("none", {})], title="t", subtitle="s")
+    wide = comparison_sheet(clips, [*rows, ("none", {})], title="t", subtitle="s", most=2)
+    assert sheet.width > wide.width
+    colours = {pixel for _, pixel in sheet.getcolors(sheet.width * sheet.height)}
+    assert {(0, 30, 200), (200, 30, 0)} <= colours
+    at = np.argwhere((np.asarray(sheet) == (0, 30, 200)).all(axis=2))
+    below = np.argwhere((np.asarray(sheet) == (200, 30, 0)).all(axis=2))
+    assert at[:, 0].max() < below[:, 0].min(), "one row above the other"
+    assert len(at) > 3 * 100 * 100, "three columns"
+    with pytest.raises(A2IBenchError, match="no clip"):
+        comparison_sheet([], rows, title="t", subtitle="s")

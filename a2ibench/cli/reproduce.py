@@ -56,7 +56,7 @@ def reproduce(
         raise unknown("table to reproduce", what, ("table1",))
     from a2ibench.reproduce import table1
     from a2ibench.suites import load_suite
-    from a2ibench.table1 import complaints, to_terminal
+    from a2ibench.table1_tables import complaints, to_terminal
 
     began = time.perf_counter()
     loaded = load_suite(suite)

@@ -63,11 +63,11 @@ def eval(
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.evaluate import Images, Scorer, check_clips, chosen_metrics, result_of, sanity
+    from a2ibench.evaluate import Scorer, check_clips, chosen_metrics, result_of, sanity
     from a2ibench.files import check_writable
-    from a2ibench.generate import generate as make_images
     from a2ibench.generate import prepare
-    from a2ibench.report import score_report, write_run
+    from a2ibench.report import score_report
+    from a2ibench.runs import draw_and_score, write_run
     from a2ibench.submission import read_outputs
     from a2ibench.suites import load_suite
 
@@ -82,7 +82,6 @@ def eval(
     check_writable(folder)
     if outputs and (folder / "run.json").exists():
         raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
-    images: Images = {}
     where = device_of(device)
     with progress() as stage, ExitStack() as unpacked:
         if outputs:
@@ -90,42 +89,30 @@ def eval(
                 read_outputs(outputs, clips, everything, allow_missing=allow_missing, stage=stage)
             )
             given.check()
-            images = given.images
         check_clips(clips, stage)
-        seconds = {}
-        generated = None
-        if run is not None:
-            start = time.perf_counter()
-            generated = make_images(
+        start = time.perf_counter()
+        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
+        rows = sanity(scorer, wanted)
+        ceilings = {score.metric: score.value for score in rows[0].scores}
+        seconds = {"references": time.perf_counter() - start}
+        if run:
+            result, _ = draw_and_score(
                 run,
-                clips,
+                scorer,
+                wanted,
                 folder,
+                ceilings=ceilings,
                 device=where,
                 batch_size=batch_size,
                 advance=stage("draw", len(clips)),
                 fresh=fresh,
+                seconds=seconds,
             )
-            images = generated.images()
-            seconds["generate"] = time.perf_counter() - start
-        start = time.perf_counter()
-        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
-        rows = sanity(scorer, wanted)
-        seconds["references"] = time.perf_counter() - start
-        result = result_of(
-            scorer,
-            images,
-            wanted,
-            method=title,
-            ceilings={score.metric: score.value for score in rows[0].scores},
-            device=where,
-            seed=seed if run else None,
-            options=run.options if run else {},
-            weights=run.weights if run else {},
-            licences=run.licences if run else (),
-            notes=generated.notes() if generated else (),
-            seconds=seconds,
-        )
-        write_run(folder, result, clips, images)
+        else:
+            result = result_of(
+                scorer, given.images, wanted, method=title, ceilings=ceilings, device=where, seconds=seconds
+            )
+            write_run(folder, result, clips, given.images)
     if as_json:
         print_json(result.model_dump())
         return

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from PIL import Image, ImageDraw
 
 from a2ibench.rating.aggregate import Human, MethodRating
-from a2ibench.report import _FAINT, _GREY, _INK, _PAPER, _fit, _font
+from a2ibench.sheets import FAINT, GREY, INK, MARGIN, PAPER, fit, font
 
-_MARGIN = 56
 _ROW = 96
 _BAR = 48
 _TOP = 244
-_NAMES = (_MARGIN, 360)
+_NAMES = (MARGIN, 360)
 _BARS = (390, 1180)
 _SCALE = (1260, 1680)
 _NUMBERS = 1730
@@ -33,11 +32,11 @@ def human_picture(human: Human) -> Image.Image:
     likert = human.design == "likert"
     rows = human.kept.methods
     gap = 26 if any(row.control for row in rows) else 0
-    sheet = Image.new("RGB", (_WIDTH, _TOP + len(rows) * _ROW + gap + 44), _PAPER)
+    sheet = Image.new("RGB", (_WIDTH, _TOP + len(rows) * _ROW + gap + 44), PAPER)
     draw = ImageDraw.Draw(sheet)
-    room = _WIDTH - 2 * _MARGIN
-    draw.text((_MARGIN, 44), _fit(human.title, 38, room), _INK, _font(38), anchor="lt")
-    draw.text((_MARGIN, 96), _fit(_subtitle(human), 22, room), _GREY, _font(22), anchor="lt")
+    room = _WIDTH - 2 * MARGIN
+    draw.text((MARGIN, 44), fit(human.title, 38, room), INK, font(38), anchor="lt")
+    draw.text((MARGIN, 96), fit(_subtitle(human), 22, room), GREY, font(22), anchor="lt")
     ends = [_top(row, likert) for row in rows]
     low, high = _range(ends, likert)
 
@@ -47,28 +46,28 @@ def human_picture(human: Human) -> Image.Image:
     bottom = _TOP + len(rows) * _ROW + gap
     _legend(draw, likert)
     _axis(draw, across, _ticks(low, high, likert), bottom - 14)
-    draw.text((_SCALE[0], 172), "mean rating" if likert else "strength, log odds", _INK, _font(22), anchor="ls")
+    draw.text((_SCALE[0], 172), "mean rating" if likert else "strength, log odds", INK, font(22), anchor="ls")
     left = [sum(row.histogram[:2]) + row.histogram[2] / 2 if likert else row.n / 2 for row in rows]
     shares = [part / row.n for part, row in zip(left, rows, strict=True)]
     # The middle of the middle rating stands on one line for all, so that one sees which way a method leans.
     unit = (_BARS[1] - _BARS[0]) / (max(shares) + max(1 - share for share in shares))
     centre = _BARS[0] + max(shares) * unit
-    draw.line((centre, _TOP - 18, centre, bottom - 14), _GREY, 1)
+    draw.line((centre, _TOP - 18, centre, bottom - 14), GREY, 1)
     for index, (row, end, share) in enumerate(zip(rows, ends, shares, strict=True)):
         y = _TOP + index * _ROW + (gap if row.control else 0)
         if row.control:
-            draw.line((_MARGIN, y - 18, _WIDTH - _MARGIN, y - 18), _FAINT, 2)
-        colour = _GREY if row.control else _INK
+            draw.line((MARGIN, y - 18, _WIDTH - MARGIN, y - 18), FAINT, 2)
+        colour = GREY if row.control else INK
         middle = y + _BAR / 2
         below = f"{row.n} {'ratings' if likert else 'comparisons'}"
         name = f"{row.method} (control)" if row.control else row.method
-        draw.text((_NAMES[0], middle - 3), _fit(name, 28, _NAMES[1] - _NAMES[0]), colour, _font(28), anchor="ls")
-        draw.text((_NAMES[0], middle + 26), below, _GREY, _font(19), anchor="ls")
+        draw.text((_NAMES[0], middle - 3), fit(name, 28, _NAMES[1] - _NAMES[0]), colour, font(28), anchor="ls")
+        draw.text((_NAMES[0], middle + 26), below, GREY, font(19), anchor="ls")
         _stack(draw, row, (centre - share * unit, y), unit, _RATINGS if likert else _OUTCOMES)
         _interval(sheet, end, across, middle, colour)
         first, second = _words(row, likert)
-        draw.text((_NUMBERS, middle - 3), first, colour, _font(28), anchor="ls")
-        draw.text((_NUMBERS, middle + 26), second, _GREY, _font(19), anchor="ls")
+        draw.text((_NUMBERS, middle - 3), first, colour, font(28), anchor="ls")
+        draw.text((_NUMBERS, middle + 26), second, GREY, font(19), anchor="ls")
     return sheet
 
 
@@ -103,12 +102,12 @@ def _legend(draw: ImageDraw.ImageDraw, likert: bool) -> None:
     names = ("1", "2", "3", "4", "5") if likert else ("lost", "won")
     x = float(_BARS[0])
     title = "ratings" if likert else "comparisons"
-    draw.text((x, 172), title, _INK, _font(22), anchor="ls")
-    x += _font(22).getlength(title) + 28
+    draw.text((x, 172), title, INK, font(22), anchor="ls")
+    x += font(22).getlength(title) + 28
     for name, colour in zip(names, _RATINGS if likert else _OUTCOMES, strict=True):
         draw.rectangle((x, 154, x + 20, 174), colour)
-        draw.text((x + 30, 172), name, _GREY, _font(20), anchor="ls")
-        x += 30 + _font(20).getlength(name) + 26
+        draw.text((x + 30, 172), name, GREY, font(20), anchor="ls")
+        x += 30 + font(20).getlength(name) + 26
 
 
 def _axis(
@@ -116,8 +115,8 @@ def _axis(
 ) -> None:
     for value, name in ticks:
         x = across(value)
-        draw.line((x, _TOP - 18, x, bottom), _FAINT, 2)
-        draw.text((x, _TOP - 26), name, _GREY, _font(19), anchor="ms")
+        draw.line((x, _TOP - 18, x, bottom), FAINT, 2)
+        draw.text((x, _TOP - 26), name, GREY, font(19), anchor="ms")
 
 
 def _stack(
@@ -134,8 +133,8 @@ def _stack(
         if count:
             draw.rectangle((round(x), y, round(x + wide) - 2, y + _BAR), colour)
         if wide > 44:
-            ink = _PAPER if colour in _DARK else _INK
-            draw.text((x + wide / 2 - 1, y + _BAR / 2), f"{count / row.n:.0%}", ink, _font(20), anchor="mm")
+            ink = PAPER if colour in _DARK else INK
+            draw.text((x + wide / 2 - 1, y + _BAR / 2), f"{count / row.n:.0%}", ink, font(20), anchor="mm")
         x += wide
 
 

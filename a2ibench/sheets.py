@@ -1,0 +1,229 @@
+"""Pictures of runs: the contact sheet of one method, and methods side by side as in the paper's Figure 3."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from a2ibench.clips import Clip, ClipSet, read_audio, read_image
+from a2ibench.errors import A2IBenchError
+
+_TILE = 144
+_SOUND = 208
+_GAP = 6  # between the tiles of a clip
+_GUTTER = 36  # between clips
+MARGIN = 56
+PAPER, INK, GREY, FAINT = (252, 251, 248), (32, 30, 38), (124, 120, 130), (232, 229, 224)
+_RATE = 16_000
+_BANDS = 72
+# Dark violet to pale yellow, even in lightness: matplotlib's "magma" at eleven points.
+_MAGMA = (
+    (0, 0, 4), (20, 14, 54), (59, 15, 112), (100, 26, 128), (140, 41, 129), (183, 55, 121), (222, 73, 104),
+    (247, 112, 92), (254, 159, 109), (254, 207, 146), (252, 253, 191),
+)  # fmt: skip
+
+
+def contact_sheet(
+    clips: Sequence[Clip],
+    images: Mapping[str, Path],
+    *,
+    title: str,
+    subtitle: str,
+    method: str = "generated",
+    per_class: int | None = None,
+) -> Image.Image:
+    """Lay out some clips of every class: the sound's spectrogram, the real image and the generated one.
+
+    Parameters
+    ----------
+    clips
+        The clips; only some are shown.
+    images
+        The generated image of each clip, by clip id; a clip without one gets an empty tile.
+    title, subtitle
+        Above the sheet.
+    method
+        What the column of generated images is called.
+    per_class
+        How many clips of each class; by default 2 up to 16 classes, else 1. At most 24 classes are shown
+        where there are more than 16.
+
+    Returns
+    -------
+    RGB, about 2200 pixels wide where there are many classes.
+
+    Raises
+    ------
+    A2IBenchError
+        If there is no clip, or a file can't be read.
+
+    """
+    shown = _chosen(clips, per_class)
+    if not shown:
+        raise A2IBenchError("There is no clip to show on a contact sheet.")
+    across = 4 if len(shown) > 6 else 3 if len(shown) > 4 else min(2, len(shown))
+    cell, row, top = _SOUND + 2 * _TILE + 2 * _GAP, _TILE + 64, 176
+    width = across * (cell + _GUTTER) - _GUTTER
+    height = top + -(-len(shown) // across) * row
+    sheet = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN - 30), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, 44), fit(title, 38, width), INK, font(38), anchor="lt")
+    draw.text((MARGIN, 96), fit(subtitle, 19, width), GREY, font(19), anchor="lt")
+    places = ((0, "sound"), (_SOUND + _GAP, "real"), (_SOUND + _TILE + 2 * _GAP, method))
+    for index, clip in enumerate(shown):
+        place = index % across
+        x, y = MARGIN + place * (cell + _GUTTER), top + index // across * row
+        if index < across:
+            for offset, name in places:
+                draw.text((x + offset, 152), fit(name, 15, _TILE), GREY, font(15), anchor="ls")
+        if place == 0 or shown[index - 1].label != clip.label:
+            # One heading over all clips of a class that stand side by side.
+            beside = sum(other.label == clip.label for other in shown[index : index + across - place])
+            span = beside * (cell + _GUTTER) - _GUTTER
+            draw.line((x, y - 10, x + span, y - 10), FAINT, 1)
+            draw.text((x, y + 14), fit(clip.label, 19, span), INK, font(19), anchor="ls")
+        made = images.get(clip.clip_id)
+        tiles = (spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
+        for (offset, _), tile in zip(places, tiles, strict=True):
+            sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
+    return sheet
+
+
+def comparison_sheet(
+    clips: Sequence[Clip],
+    rows: Sequence[tuple[str, Mapping[str, Path]]],
+    *,
+    title: str,
+    subtitle: str,
+    most: int = 12,
+) -> Image.Image:
+    """Lay out methods side by side, as the paper's Figure 3: a column per clip, its sound on top, a row per method.
+
+    Parameters
+    ----------
+    clips
+        Of these one per label is shown, the first by id: nothing is picked by hand.
+    rows
+        The name of each row, with its images by clip id; a clip without one gets an empty tile.
+    title, subtitle
+        Above the sheet.
+    most
+        The most columns; further labels are left out.
+
+    Returns
+    -------
+    RGB, about 2100 pixels wide for twelve columns.
+
+    """
+    shown = _chosen(clips, 1)[:most]
+    if not shown:
+        raise A2IBenchError("There is no clip to show.")
+    names, step, top = 230, _TILE + _GAP, 150
+    left = MARGIN + names
+    size = (left + len(shown) * step - _GAP + MARGIN, top + 40 + (1 + len(rows)) * step + MARGIN)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, 44), fit(title, 38, size[0] - 2 * MARGIN), INK, font(38), anchor="lt")
+    draw.text((MARGIN, 96), fit(subtitle, 19, size[0] - 2 * MARGIN), GREY, font(19), anchor="lt")
+    for column, clip in enumerate(shown):
+        x = left + column * step
+        draw.text((x + _TILE / 2, top + 26), fit(clip.label, 15, _TILE), INK, font(15), anchor="ms")
+        sound = spectrogram(clip.audio).resize((_TILE, _TILE), Image.Resampling.LANCZOS)
+        sheet.paste(sound, (x, top + 40), _corners(_TILE, _TILE))
+        for row, (_, images) in enumerate(rows, 1):
+            made = images.get(clip.clip_id)
+            tile = _square(made) if made else _empty()
+            sheet.paste(tile, (x, top + 40 + row * step), _corners(_TILE, _TILE))
+    for row, name in enumerate(["sound", *(name for name, _ in rows)]):
+        y = top + 40 + row * step + _TILE / 2
+        draw.text((MARGIN, y), fit(name, 19, names - 12), INK if row else GREY, font(19), anchor="lm")
+    return sheet
+
+
+def _chosen(clips: Sequence[Clip], per_class: int | None) -> list[Clip]:
+    ordered = ClipSet(clips, "")
+    labels = sorted(set(ordered.labels))
+    few = len(labels) <= 16
+    count = per_class or (2 if few else 1)
+    return [
+        clip
+        for label in (labels if few else labels[:24])
+        for clip in [clip for clip in ordered if clip.label == label][:count]
+    ]
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Give the one font of all pictures."""
+    return ImageFont.load_default(size)
+
+
+def fit(text: str, size: int, room: float) -> str:
+    """Shorten a text to its room."""
+    drawn = font(size)
+    if drawn.getlength(text) <= room:
+        return text
+    while text and drawn.getlength(text + "…") > room:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+@cache
+def _corners(width: int, height: int) -> Image.Image:
+    """A mask with rounded corners, smoothed by drawing it four times as large."""
+    large = Image.new("L", (4 * width, 4 * height))
+    ImageDraw.Draw(large).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * 7, fill=255)
+    return large.reduce(4)
+
+
+def _square(path: Path) -> Image.Image:
+    return ImageOps.fit(read_image(path), (_TILE, _TILE), Image.Resampling.LANCZOS)
+
+
+def _empty() -> Image.Image:
+    tile = Image.new("RGB", (_TILE, _TILE), FAINT)
+    ImageDraw.Draw(tile).text((_TILE / 2, _TILE / 2), "no image", GREY, font(15), anchor="mm")
+    return tile
+
+
+@cache
+def _colours() -> NDArray[np.uint8]:
+    anchors = np.array(_MAGMA, dtype=np.float64)
+    places = np.linspace(0, len(anchors) - 1, 256)
+    table = np.stack([np.interp(places, np.arange(len(anchors)), anchors[:, i]) for i in range(3)], axis=1)
+    return np.round(table).astype(np.uint8)
+
+
+@cache
+def _mel_bank(bins: int) -> NDArray[np.float32]:
+    """Triangular mel filters from 40 Hz to 8 kHz, [bands, bins]."""
+    hertz = np.linspace(0, _RATE / 2, bins)
+    low, high = (2595 * np.log10(1 + f / 700) for f in (40.0, _RATE / 2))
+    edges = 700 * (10 ** (np.linspace(low, high, _BANDS + 2) / 2595) - 1)
+    # The lowest bands are narrower than a bin: without a least width they would be black lines.
+    least = hertz[1]
+    rise = (hertz - edges[:-2, None]) / np.maximum(edges[1:-1] - edges[:-2], least)[:, None]
+    fall = (edges[2:, None] - hertz) / np.maximum(edges[2:] - edges[1:-1], least)[:, None]
+    bank: NDArray[np.float32] = np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
+    return bank
+
+
+def spectrogram(path: Path) -> Image.Image:
+    """The log-mel spectrogram of a sound's first ten seconds, low tones below."""
+    wave = read_audio(path, _RATE)[: 10 * _RATE]
+    size = 1024
+    starts = np.linspace(0, len(wave), _SOUND).astype(np.int64)
+    padded = np.pad(wave, size // 2)
+    padded = np.pad(padded, (0, max(0, size + len(wave) - len(padded))))
+    frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size).astype(np.float32)
+    power = np.abs(np.fft.rfft(frames, axis=1)).astype(np.float32) ** 2
+    decibels = 10 * np.log10(_mel_bank(power.shape[1]) @ power.T + 1e-10)
+    # The loudest point is white; 65 dB below is black, but never less than the quietest tenth.
+    top = float(decibels.max())
+    floor = max(top - 65, float(np.quantile(decibels, 0.1)))
+    shade = np.clip((decibels - floor) / max(top - floor, 1e-6), 0, 1)
+    pixels = _colours()[np.round(shade[::-1] * 255).astype(np.uint8)]
+    return Image.fromarray(pixels).resize((_SOUND, _TILE), Image.Resampling.BICUBIC)
