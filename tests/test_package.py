@@ -71,7 +71,7 @@ def test_there_are_modules_to_look_at():
     [
         ("metrics", ("metrics", "errors")),
         ("encoders", ("encoders", "checkpoints", "errors")),
-        ("baselines", ("baselines", "encoders", "clips", "checkpoints", "errors")),
+        ("baselines", ("baselines", "encoders", "clips", "checkpoints", "errors", "files")),
     ],
 )
 def test_who_may_import_whom(package, allowed):

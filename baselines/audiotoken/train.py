@@ -35,6 +35,7 @@ from a2ibench.baselines.stable_diffusion import StableDiffusion
 from a2ibench.clips import ClipSet, read_audio, read_image
 from a2ibench.encoders import beats
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Examples:
                 if (index + 1) % 100 == 0 or index + 1 == len(self.clips):
                     for store in stores:
                         store.flush()
-                    _replace(counter, str(index + 1).encode())
+                    write_bytes(counter, str(index + 1).encode())
                 progress(index + 1)
         self._features = np.load(folder / "features.npy", mmap_mode="r")
         self._moments = np.load(folder / "latents.npy", mmap_mode="r")
@@ -266,7 +267,7 @@ def train(
         from safetensors.torch import save
 
         weights = {k: v.detach().cpu().contiguous() for k, v in accelerator.unwrap_model(embedder).state_dict().items()}
-        _replace(final, save(weights))
+        write_bytes(final, save(weights))
         state.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return final
@@ -327,13 +328,7 @@ def claim(out: Path, config: Config, clips: ClipSet, networks: str) -> None:
                 "give another --out, or --fresh to begin anew."
             )
         return
-    _replace(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    write_bytes(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())
 
 
 __all__ = ["Config", "Examples", "claim", "train"]

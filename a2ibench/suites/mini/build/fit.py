@@ -1,7 +1,7 @@
 """One training loop for every network: seeded by step, resumable, logged."""
 
+import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from a2ibench.files import write_bytes
 
 Loss = Callable[[np.random.Generator], Tensor]
 
@@ -96,6 +98,6 @@ def _figures(module: nn.Module, mean: dict[str, Tensor], report: Mapping[str, Ca
 
 
 def _save(path: Path, payload: object) -> None:
-    part = path.with_suffix(".part")
-    torch.save(payload, part)
-    os.replace(part, path)
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    write_bytes(path, buffer.getvalue())
