@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -63,6 +64,36 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8, with the line ends that it has, whole or not at all: see `write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def read_limited(path: Path, most: int) -> bytes:
+    """Read a file that a stranger may have put there: a plain file, no link, and of `most` bytes at most.
+
+    A FIFO would keep one waiting for ever, a link to ``/dev/zero`` would fill the memory: neither is opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    A2IBenchError
+        If it is no plain file, too large, or can't be read.
+
+    """
+    try:
+        # Not by asking first and opening then: between the two it could be exchanged.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise A2IBenchError(f"{path} is no plain file; put the file itself there.")
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        what = "is a link" if error.errno == errno.ELOOP else f"can't be read ({error.strerror or error})"
+        raise A2IBenchError(f"{path} {what}; put a plain file there.") from None
+    if len(data) > most:
+        raise A2IBenchError(f"{path} is larger than {most} bytes; it is not what it should be.")
+    return data
 
 
 def save_image(path: Path, image: "Image.Image") -> None:

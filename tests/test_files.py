@@ -166,3 +166,25 @@ def test_a_folder_that_can_only_be_read(tmp_path):
     with pytest.raises(A2IBenchError, match="no permission"):
         write_bytes(tmp_path / "a", b"")
     tmp_path.chmod(0o700)
+
+
+def test_a_strangers_file_is_read_only_where_it_is_one(tmp_path):
+    from a2ibench.files import read_limited
+
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"12345")
+    assert read_limited(plain, 5) == b"12345"
+    with pytest.raises(A2IBenchError, match="larger than 4 bytes"):
+        read_limited(plain, 4)
+    with pytest.raises(FileNotFoundError):
+        read_limited(tmp_path / "absent", 5)
+    (tmp_path / "link").symlink_to(plain)
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "zero", "loop", "fifo", "."):
+        with pytest.raises(A2IBenchError) as error:
+            read_limited(tmp_path / name, 5)
+        assert "plain file" in str(error.value)
+    with pytest.raises(A2IBenchError, match="too long"):
+        read_limited(tmp_path / ("x" * 400), 5)
