@@ -117,6 +117,8 @@ def load_clips(folder: Path, name: str | None = None) -> ClipSet:
     except (UnicodeDecodeError, csv.Error) as error:
         raise A2IBenchError(f"{manifest} is not a CSV file in UTF-8 ({error}); save it as one.") from None
     missing = [column for column in COLUMNS if column not in header]
+    if missing and len(header) == 1 and header[0].count(";") >= len(COLUMNS) - 1:
+        raise A2IBenchError(f"{manifest} has semicolons between its columns; save it with commas.")
     if missing:
         raise A2IBenchError(
             f"{manifest} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "

@@ -99,6 +99,10 @@ def compare_results(results: Sequence[Result], names: Sequence[str] | None = Non
             )
     shared = [score for score in first.scores if all(_is_in(score, result) for result in results)]
     for name in names or []:
+        if any(score.metric == name and not _has_items(name, first) for score in first.scores):
+            raise A2IBenchError(
+                f"{name} has no values per clip to compare in pairs; a board tests it: docs/metrics.md."
+            )
         if name not in {score.metric for score in shared}:
             raise unknown("metric per clip in all results", name, {score.metric for score in shared})
     shared = [score for score in shared if not names or score.metric in names]
@@ -119,7 +123,11 @@ def _named(results: Sequence[Result]) -> str:
 
 def _is_in(score: Score, result: Result) -> bool:
     same = any(each.signature == score.signature for each in result.scores)
-    return same and any(score.metric in item for item in result.items.values())
+    return same and _has_items(score.metric, result)
+
+
+def _has_items(metric: str, result: Result) -> bool:
+    return any(metric in item for item in result.items.values())
 
 
 def _pairs(score: Score, results: Sequence[Result]) -> Iterator[Comparison]:
@@ -176,7 +184,8 @@ def comparison_report(titles: Sequence[str], comparisons: Sequence[Comparison]) 
 
     caption = Text(
         f"The difference, A - B, with its 95 % bootstrap interval over clips; * p < {SIGNIFICANT} (sign flips, "
-        "Holm-corrected over all of this); need: clips for 80 % power.",
+        "Holm-corrected over all of this); need: clips for 80 % power. FID and KID have no values per clip: a board "
+        "tests them by their standard errors.",
         style="italic",
     )
     if len(titles) == 2:

@@ -27,6 +27,7 @@ def examine() -> dict[str, Any]:
                 "name": name,
                 "file": checkpoint.file,
                 "state": state,
+                "size": checkpoint.size,
                 "licence": checkpoint.licence,
                 "used_by": list(checkpoint.used_by),
                 "note": checkpoint.note,
@@ -112,13 +113,14 @@ def report(findings: dict[str, Any]) -> "Group":
     ):
         facts.add_row(name, value)
     weights = Table(title="Published weights", title_justify="left")
-    for head in ("name", "state", "licence", "used by"):
+    for head in ("name", "state", "size", "licence", "used by"):
         weights.add_column(head, no_wrap=head in ("name", "state"))
     colours = {"present": "green", "absent": "dim", "wrong": "bold red"}
     for entry in findings["weights"]:
         weights.add_row(
             entry["name"],
             Text(entry["state"], style=colours.get(entry["state"], "")),
+            entry["size"],
             entry["licence"],
             ", ".join(entry["used_by"]),
         )

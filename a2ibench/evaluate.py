@@ -23,6 +23,8 @@ from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.suites import Suite
 
+_SANITY = 2  # raised when the sanity rows change: cached ones of another number are made again
+_FEW = 30  # clips
 IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
 Advance = Callable[..., None]
 """Moves a progress bar by a count, and may give a note to show beside it: ``advance(1, "loss 0.05")``."""
@@ -120,6 +122,11 @@ class Scorer:
         self.encoders: dict[str, Encoder] = {
             name: suite.encoder(name, device) for name in (*IMAGE_ENCODERS, "wav2clip", "clip-text")
         }
+        self.notes = [*suite.notes]
+        if own_data and "own_data" in suite.table:
+            self.notes.append(suite.table["own_data"])
+        if len(clips) < _FEW:
+            self.notes.append(f"Only {len(clips)} clips: intervals are wide, and FID and KID say little.")
         # A folder may be called anything; in a signature a bar or a plus sign would mean something.
         name = re.sub(r"[^\w.-]", "-", clips.name)
         self.setting = f"{suite.id}+{name}.{clips.digest[:8]}" if own_data else suite.id
@@ -303,7 +310,7 @@ def result_of(
         categories=scored.categories,
         licences=list(licences),
         labels={clip.clip_id: clip.label for clip in scorer.clips},
-        notes=[*scorer.suite.notes, *notes],
+        notes=[*scorer.notes, *notes],
         provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
     )
 
@@ -320,12 +327,14 @@ def missing_note(missing: Sequence[str], n: int) -> str:
 def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
     """Score what every method is read against; computed once per clips, encoders and metrics, then cached.
 
-    Rows: the real images (ceiling); the real images shuffled over the clips (chance); and where the suite's
+    Rows: the real images (ceiling); the real images shuffled over the clips (chance; as a set they are the real
+    ones, so FID and KID say nothing of them and are left out); and where the suite's
     world can draw, new scenes of the right kind, count and size (what a method reaches that knows all the
     sound says) and of the right kind only (what one reaches that knows the label).
     """
     identity = json.dumps(
         [
+            _SANITY,
             __version__,
             scorer.clips.digest,
             scorer.setting,
@@ -348,10 +357,12 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
     if scorer.suite.table.get("world") and scorer.setting == scorer.suite.id:
         sets["drawn afresh: kind, count, size"] = _drawn_afresh(clips, knows_all=True)
         sets["drawn afresh: kind only"] = _drawn_afresh(clips, knows_all=False)
-    results = [
-        result_of(scorer, {clip_id: [path] for clip_id, path in images.items()}, wanted, method=name)
-        for name, images in sets.items()
-    ]
+    results = []
+    for name, images in sets.items():
+        told = [metric for metric in wanted if metric.per_clip or name != "shuffled images"]
+        if told:
+            pictures = {clip_id: [path] for clip_id, path in images.items()}
+            results.append(result_of(scorer, pictures, told, method=name))
     write_text(file, json.dumps([result.model_dump() for result in results]))
     return results
 

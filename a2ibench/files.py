@@ -110,7 +110,9 @@ def save_image(path: Path, image: "Image.Image") -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and prove that one can write there, before hours of work that would end there.
+    """Prove that one can write into a folder, or make it, before hours of work that would end there.
+
+    The folder itself is not made: a command that is refused afterwards leaves nothing behind.
 
     Raises
     ------
@@ -119,8 +121,10 @@ def check_writable(folder: Path) -> None:
 
     """
     with _mendable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        part = _part(folder / "check")
+        there = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+        if not there.is_dir():
+            raise NotADirectoryError(errno.EEXIST, "")
+        part = _part(there / "check")
         try:
             # One block: a full disk still lets one make an empty file.
             part.write_bytes(bytes(4096))

@@ -60,7 +60,7 @@ def table1(
     check_clips(clips, stage)
     wanted = chosen_metrics(None)
     costs = {method: _cost(suite, method) for method in runs}
-    whole = stage("Table 1", sum(len(clips) * (cost + 1) for cost in costs.values()))
+    total = stage("Table 1", sum(len(clips) * (cost + 1) for cost in costs.values()))
     scorer = Scorer(suite, clips, own_data=own_data, device=device)
     rows = sanity(scorer, wanted)
     ceilings = {score.metric: score.value for score in rows[0].scores}
@@ -69,7 +69,7 @@ def table1(
         run = runs.get(row.method)
         if run is None:
             continue
-        advance = _both(stage(f"  {row.method}", len(clips)), whole, costs[row.method])
+        advance = _both(stage(f"  {row.method}", len(clips)), total, costs[row.method])
         result, made = draw_and_score(
             run,
             scorer,
@@ -81,10 +81,11 @@ def table1(
             advance=advance,
             fresh=fresh,
         )
-        whole(len(clips))
+        total(len(clips))
         results.append(result)
         pictures.append((row.name, made.files))
-    table = build(published, suite.name, suite.id, results, rows, absent)
+    whole = suite.table.get("clips_digest", clips.digest) == clips.digest
+    table = build(published, suite.name, suite.id, results, rows, absent, whole)
     _write(table, clips, pictures, out)
     return table
 

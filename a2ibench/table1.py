@@ -144,6 +144,7 @@ def build(
     results: Sequence[Result],
     sanity: Sequence[Result],
     absent: Mapping[str, str],
+    whole: bool = True,
 ) -> Table1:
     """Put results beside the published table.
 
@@ -157,6 +158,8 @@ def build(
         All on the same clips.
     absent
         Methods that can't be run, with the reason.
+    whole
+        Whether all of the suite's clips took part: else no number is held to a band.
 
     """
     by_method = {result.method: result for result in results}
@@ -169,7 +172,7 @@ def build(
         sanity=list(sanity),
         absent=dict(absent),
         orderings=orderings(published, order),
-        checks=checks(published, suite, order),
+        checks=checks(published, suite, order) if whole else [],
     )
 
 

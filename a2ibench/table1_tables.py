@@ -124,7 +124,7 @@ def _p(value: float) -> str:
 
 def _checked(table: Table1) -> str:
     if not table.checks:
-        return "No number of this suite is held to a band."
+        return "No number is held to a band: this suite has none, or not all of its clips took part."
     held = sum(check.holds for check in table.checks)
     return f"{held} of {len(table.checks)} numbers lie in their bands (leaderboards/published/)."
 

@@ -334,3 +334,55 @@ def test_an_own_pipeline_that_is_half_there(evaluate, tiny_suite, tmp_path, how,
     assert "holds no whole StableDiffusionPipeline" in sentence
     assert "half" in sentence
     assert words in sentence or "safetensors" in sentence.lower()
+
+
+def _verbs():
+    """Every command with its sub-commands."""
+    from typer.main import get_command
+
+    from a2ibench.cli import app
+
+    group = get_command(app)
+    found = [()]
+    for name, command in sorted(group.commands.items()):
+        found += [(name,), *((name, sub) for sub in sorted(getattr(command, "commands", {})))]
+    return found
+
+
+@pytest.mark.parametrize("verb", _verbs(), ids=" ".join)
+def test_help_is_whole_at_80_columns(run_cli, verb, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    shown = run_cli(*verb, "--help")
+    assert shown.code == 0
+    cut = [line for line in shown.out.splitlines() if "…" in line and "_1, …" not in line]
+    assert not cut, cut
+    if verb and verb != ("rate",):
+        assert "Example" in shown.out
+
+
+def test_progress_in_a_log_file(capsys, monkeypatch):
+    """No terminal: a line at the beginning, one every half minute, one at the end; not a bar."""
+    from a2ibench.cli import shared
+
+    clock = iter([0.0, 10.0, 31.0, 40.0, 62.0])
+    monkeypatch.setattr(shared.time, "monotonic", lambda: next(clock))
+    with shared.progress() as stage:
+        advance = stage("  draw", 4)
+        for _ in range(4):
+            advance(1, "loss 0.1")
+    assert capsys.readouterr().err.splitlines() == [
+        "draw: 0/4",
+        "draw: 2/4 after 31 s loss 0.1",
+        "draw: 4/4 after 62 s loss 0.1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--outputs", "absent"), ("--outputs", "few"), ("--method", "reference", "--limit", 9)]
+)
+def test_refused_commands_leave_nothing_behind(run_cli, tiny_suite, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few").mkdir()
+    assert run_cli("eval", "--suite", tiny_suite, *wrong).sentence
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["few"]

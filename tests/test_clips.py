@@ -91,7 +91,7 @@ def test_reads_what_spreadsheets_write(manifest, text):
     [
         ("", "lacks the columns clip_id, audio, image, label; found: nothing"),
         ("clip_id,audio,image\na,b,c\n", "lacks the column label; found: clip_id, audio, image"),
-        ("clip_id;audio;image;label\na;b;c;d\n", "lacks the columns"),
+        ("clip_id;audio;image;label\na;b;c;d\n", "semicolons between its columns"),
         ("clip_id,audio,image,label,label\na,b,c,d,e\n", "column label twice"),
         (HEADER, "has no rows"),
         (HEADER + "\n\n", "has no rows"),

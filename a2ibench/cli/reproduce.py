@@ -43,9 +43,7 @@ def reproduce(
     out: Annotated[Path | None, typer.Option("--out", help="The folder of the runs; by default runs/SUITE.")] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(
-            "--weights", metavar="METHOD.PART=FILE", help="Your own, as audiotoken-cl.embedder=my.safetensors."
-        ),
+        typer.Option("--weights", metavar="M.PART=FILE", help="Your own weights: METHOD.PART=FILE."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 where a number leaves its band.")] = False,
     fresh: FreshOption = False,
@@ -56,11 +54,16 @@ def reproduce(
         raise unknown("table to reproduce", what, ("table1",))
     from a2ibench.reproduce import table1
     from a2ibench.suites import load_suite
+    from a2ibench.table1 import load_published
     from a2ibench.table1_tables import complaints, to_terminal
 
     began = time.perf_counter()
     loaded = load_suite(suite)
     own = _weights(weights)
+    if check and (limit is not None or loaded.name not in load_published().bands):
+        raise A2IBenchError(
+            "--check has nothing to check: the bands are for all clips of mini or vggsound; leave it out."
+        )
     clips, _ = clips_of(loaded, data, limit)
     folder = out or run_folder(loaded, clips, "table1", data, limit).parent
     if limit is not None and out is None:

@@ -74,9 +74,11 @@ def eval(
     began = time.perf_counter()
     wanted = chosen_metrics(metric)
     loaded = load_suite(suite)
+    clips, everything = clips_of(loaded, data, limit)  # before anything that may have to be fetched
+    if outputs and not outputs.exists():
+        raise A2IBenchError(f"There is no folder {outputs}; give one (or a .zip, .tar.gz) of images <clip_id>.png.")
     loaded.check_encoders()
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights)) if method else None
-    clips, everything = clips_of(loaded, data, limit)
     title = method or name or (outputs.resolve().name if outputs else "")
     folder = out or run_folder(loaded, clips, title, data, limit)
     check_writable(folder)
@@ -147,8 +149,8 @@ def generate(
     from a2ibench.suites import load_suite
 
     loaded = load_suite(suite)
-    run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     clips, _ = clips_of(loaded, data, limit)
+    run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     folder = out or run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
     where = device_of(device)
@@ -176,7 +178,7 @@ def train(
     method: Annotated[str, typer.Argument(help="What to train: audiotoken.")],
     suite: SuiteOption = "mini",
     data: DataOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="By default runs/SUITE/train-audiotoken[-cl].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="By default under runs/.")] = None,
     classification_loss: Annotated[bool, typer.Option("--cl", help="Add the classification loss.")] = False,
     steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Per process.")] = None,
@@ -189,7 +191,7 @@ def train(
     ] = True,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    checkpoint_every: Annotated[int, typer.Option("--checkpoint-every", min=1, help="Steps.")] = 200,
+    checkpoint_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps.")] = 200,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin anew.")
     ] = True,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from a2ibench.errors import A2IBenchError
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
     from a2ibench.suites import Suite
+
+_EVERY = 30.0  # seconds between two lines of progress in a log file
 
 
 class _InOrder(TyperGroup):
@@ -43,7 +46,7 @@ app = typer.Typer(
 SuiteOption = Annotated[str, typer.Option("--suite", help="A built-in suite, or the path of a suite's TOML file.")]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Your own clips: a folder with clips.csv (clip_id,audio,image,label)."),
+    typer.Option("--data", help="Your own clips: a folder with clips.csv, see docs/data.md."),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
@@ -56,7 +59,7 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Make everything in t
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=my.safetensors."),
+    typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=FILE."),
 ]
 AllowMissingOption = Annotated[
     bool, typer.Option("--allow-missing", help="Clips may lack images: they lose all their comparisons.")
@@ -70,6 +73,8 @@ SetOption = Annotated[
 def clips_of(suite: "Suite", data: Path | None, limit: int | None) -> "tuple[ClipSet, ClipSet]":
     """Give the chosen clips, and all clips of the set."""
     everything = suite.clips(data)
+    if limit is not None and limit > len(everything):
+        raise A2IBenchError(f"--limit {limit} is more than the {len(everything)} clips that there are; leave it out.")
     return (everything if limit is None else everything.spread(limit)), everything
 
 
@@ -121,12 +126,16 @@ def paths(values: list[str] | None) -> dict[str, Path]:
 
 @contextmanager
 def progress() -> Iterator[Any]:
-    """Show progress bars on stderr: yields what opens one."""
+    """Show progress on stderr, as bars on a terminal and as lines in a log: yields what opens one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        yield _lines
+        return
     columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+    with Progress(*columns, console=screen, transient=False) as progress:
 
         def stage(name: str, total: int) -> Callable[[int], None]:
             task = progress.add_task(name, total=total)
@@ -137,6 +146,24 @@ def progress() -> Iterator[Any]:
             return advance
 
         yield stage
+
+
+def _lines(name: str, total: int) -> Callable[..., None]:
+    """Show a stage in a log file: a line at its beginning, one every half minute, one at its end."""
+    began = last = time.monotonic()
+    done = 0
+    note(f"{name.strip()}: 0/{total}")
+
+    def advance(count: int, remark: str = "") -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        ended = count > 0 and done >= total and now - began > 1
+        if ended or now - last > _EVERY:
+            last = now
+            note(f"{name.strip()}: {done}/{total} after {now - began:.0f} s {remark}".rstrip())
+
+    return advance
 
 
 def console() -> Any:
