@@ -6,11 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2ibench.clips import ClipSet, read_image
-from a2ibench.files import write_bytes, write_text
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import read_limited, write_bytes, write_text
 from a2ibench.sheets import spectrogram
 
 MOST_CLIPS = 240
@@ -64,13 +65,11 @@ class Sprite:
         """
         picture, listing = folder / f"{name}.webp", folder / f"{name}.json"
         try:
-            if max(picture.stat().st_size, listing.stat().st_size) > MOST_BYTES:
-                return None
-            sheet = Sheet.model_validate_json(listing.read_bytes())
-            webp = picture.read_bytes()
+            sheet = Sheet.model_validate_json(read_limited(listing, MOST_BYTES))
+            webp = read_limited(picture, MOST_BYTES)
             with Image.open(BytesIO(webp), formats=["WEBP"]) as image:
                 width, height = image.size
-        except (OSError, ValueError, ValidationError, UnidentifiedImageError, Image.DecompressionBombError):
+        except (A2IBenchError, OSError, ValueError, ValidationError, Image.DecompressionBombError):
             return None
         fits = width % sheet.columns == 0 and width <= 2 * TILE * sheet.columns and height == sheet.tile * sheet.rows
         return cls(sheet, webp) if fits else None
@@ -146,6 +145,12 @@ def clip_sprites(clips: ClipSet) -> tuple[Sprite, Sprite]:
 
 
 def write_clips(folder: Path, clips: ClipSet) -> None:
-    """Write what a page of linked media needs beside the entries: ``reference`` and ``sound``, as sheets."""
+    """Write what a page of linked media needs beside the entries: ``reference`` and ``sound``, as sheets.
+
+    What stands there for the same clips is left as it is: reading and drawing them all takes seconds.
+    """
+    there = [Sprite.load(folder, name) for name in CLIP_SHEETS]
+    if all(sprite and sprite.sheet.clips == list(sample(clips).ids) for sprite in there):
+        return
     for name, sprite in zip(CLIP_SHEETS, clip_sprites(clips), strict=True):
         sprite.save(folder, name)

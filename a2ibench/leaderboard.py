@@ -1,10 +1,12 @@
 """The board: what lies in its folder, who is told apart from whom, and the files rendered from it."""
 
 import json
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -12,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.files import write_text
+from a2ibench.files import read_limited, write_text
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
 from a2ibench.results import Clips, Result, Score
 
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
-    from a2ibench.submission import MethodCard
+    from a2ibench.submission import MethodCard, RunRecord
 
 _Each = TypeVar("_Each")
 
@@ -31,7 +33,16 @@ SHUFFLED = "shuffled images"
 """The sanity row that stands below the methods; the others stand above them."""
 _RESAMPLES = 2_000  # of the intervals of differences: a tail of 2.5 % is known to 0.35 %
 _ORDER = ("AIS", "IIS", "AIC", "FID", "KID")
+HUMAN = "human"
+"""The column of ratings by people, which no sanity row has."""
 _MOST_BYTES = 256 * 2**20
+_SMALL = 2**20
+# Of a row's files, the most bytes of each.
+_FILES = {
+    "result.json": _MOST_BYTES, "items.csv": _MOST_BYTES, "hashes.csv": _MOST_BYTES, "method.toml": _SMALL,
+    "run.json": _SMALL, "verified.json": _SMALL,
+}  # fmt: skip
+_NO_ERROR = 1e-9  # a standard error below it is none: of two equal sets comes 1e-13
 _LARGEST = 1e9  # a score beyond it is no score, and its square must not overflow
 
 
@@ -44,6 +55,8 @@ class Entry:
     result: Result
     card: "MethodCard"
     state: str
+    run: "RunRecord | None" = None
+    """Which of our methods drew the images, as its ``run.json`` says."""
     values: Mapping[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
     """Per-clip values of each metric that has some, in the order of `Board.clip_ids`; NaN: nothing to compare."""
 
@@ -51,6 +64,11 @@ class Entry:
     def name(self) -> str:
         """What the row is called. It comes from strangers, and need not be unique."""
         return self.card.name or self.result.method
+
+    @property
+    def checked(self) -> str:
+        """How far it was verified, and which of our methods it is: real images can't stand there as a method."""
+        return f"{self.state}: {self.run.method}" if self.run else self.state
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,8 @@ class Board:
     """What can't be read: the folder's name, and why, in one sentence."""
     clip_ids: tuple[str, ...] = ()
     """The clips that have values, sorted."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The label of each clip, as the sanity rows give it: never a stranger's word."""
 
     @property
     def title(self) -> str:
@@ -86,8 +106,8 @@ class Board:
         return next((s for s in result.scores if s.metric == metric and s.signature == head.signature), None)
 
     def apart(self, entry: Entry) -> list[Score]:
-        """Give the scores of a row that may not stand in their column, as FID of another number of images."""
-        return [score for score in entry.result.scores if score.signature != self.columns[score.metric].signature]
+        """Give the scores of a row that may not stand in a column, as FID of another number of images."""
+        return [score for score in entry.result.scores if not _fits(score, self.columns)]
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -99,8 +119,9 @@ class Board:
     @cached_property
     def notes(self) -> list[str]:
         """The notes that the sanity rows share, or else all rows: what a reader must know of the suite."""
-        every = list(self.sanity) or [entry.result for entry in self.entries]
-        return [note for note in every[0].notes if all(note in each.notes for each in every)] if every else []
+        every = [result.notes for result in self.sanity] or [entry.result.notes for entry in self.entries]
+        shared = set.intersection(*map(set, every)) if every else set()
+        return [note for note in dict.fromkeys(every[0]) if note in shared] if every else []
 
 
 class Gap(NamedTuple):
@@ -144,9 +165,9 @@ def load_board(folder: Path) -> Board:
     """Read a board's folder: every ``<slug>/result.json`` with its card and state, and ``sanity.json``.
 
     The columns are those of the sanity rows, which the installed a2ibench computed: their suite, clips and
-    signatures. What has none there (or where there are no sanity rows) takes what most rows have; on a tie,
-    the last in the order of the alphabet. A row that can't be read is in `Board.broken`, and spoils nothing.
-    Hidden folders are left out.
+    signatures, and ratings by people. Those (and all, where there are no sanity rows) take what most rows have;
+    on a tie, the last in the order of the alphabet. A row that can't be read is in `Board.broken`, and spoils
+    nothing. Hidden folders are left out.
 
     Raises
     ------
@@ -158,8 +179,9 @@ def load_board(folder: Path) -> Board:
         raise A2IBenchError(f"There is no board {folder}; 'a2ibench submit' makes one.")
     broken: dict[str, str] = {}
 
-    def said(error: A2IBenchError) -> str:
-        return str(error).replace(f"{folder}/", "")  # equal boards make equal files, wherever they lie
+    def said(error: Exception) -> str:
+        what = str(error) if isinstance(error, A2IBenchError) else _why(error)
+        return what.replace(f"{folder}/", "")  # equal boards make equal files, wherever they lie
 
     try:
         sanity = _sanity(folder / "sanity.json")
@@ -169,32 +191,65 @@ def load_board(folder: Path) -> Board:
     for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         try:
             every.append(_entry(place))
-        except A2IBenchError as error:
+        except _ANYTHING as error:
             broken[place.name] = said(error)
     first = next(iter(sanity), None)
     setting = _setting(first) if first else _most(_setting(entry.result) for entry in every)
     inside = [entry for entry in every if _setting(entry.result) == setting]
     columns = _columns(first, [entry.result for entry in inside])
-    fitting = [e for e in inside if any(s.signature == columns[s.metric].signature for s in e.result.scores)]
+    fitting = [entry for entry in inside if any(_fits(score, columns) for score in entry.result.scores)]
     ids = _clip_ids(first, fitting)
-    holes = {name: np.isnan(column) for name, column in _values(first).items()} if first else {}
+    holes = _holes(first, fitting, ids, columns)
+    labels = first.labels if first else {}
     entries = []
     for entry in fitting:
         try:
-            entries.append(_paired(entry, ids, holes, columns))
-        except A2IBenchError as error:
+            paired = _paired(entry, ids, holes, columns)
+            if first is not None:
+                _check_head(paired, first)
+            entries.append(paired)
+        except _ANYTHING as error:
             broken[entry.slug] = said(error)
+    placed = {entry.slug for entry in fitting}
     return Board(
         folder=folder,
         suite=setting[0] if setting else "",
         clips=first.clips if first else entries[0].result.clips if entries else None,
         columns=columns,
         entries=tuple(entries),
-        outdated=tuple(entry for entry in every if not any(entry is each for each in fitting)),
+        outdated=tuple(entry for entry in every if entry.slug not in placed),
         sanity=sanity,
         broken=dict(sorted(broken.items())),
         clip_ids=ids,
+        labels=labels,
     )
+
+
+# Whatever is wrong with one row must leave the others in their places.
+_ANYTHING = (A2IBenchError, OSError, ValueError, ArithmeticError, RecursionError)
+
+
+def _why(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return f"It can't be read ({reason}); submit it again, or take the folder away."
+
+
+def _fits(score: Score, columns: Mapping[str, Score]) -> bool:
+    return score.metric in columns and score.signature == columns[score.metric].signature
+
+
+def _check_head(entry: Entry, head: Result) -> None:
+    """Refuse a row that hides what the sanity rows show, or says otherwise what the clips are."""
+    scored = {score.metric for score in entry.result.scores}
+    bare = [name for name in head.columns if name in scored and name not in entry.result.columns]
+    if bare:
+        raise A2IBenchError(f"Its {bare[0]} has no values per clip, which this board's rows have; submit it again.")
+    differing = [clip_id for clip_id, label in entry.result.labels.items() if head.labels.get(clip_id) != label]
+    if differing:
+        raise A2IBenchError(
+            f"Its labels of {len(differing)} clips, among them {differing[0]}, are not those of this board; submit it "
+            "again."
+        )
 
 
 def _clip_ids(first: Result | None, entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -203,8 +258,22 @@ def _clip_ids(first: Result | None, entries: Sequence[Entry]) -> tuple[str, ...]
     return _most(tuple(result.items) for result in results if result.items) or ()
 
 
+def _holes(
+    first: Result | None, entries: Sequence[Entry], clip_ids: tuple[str, ...], columns: Mapping[str, Score]
+) -> dict[str, NDArray[np.bool_]]:
+    """Say which clips have no value, by metric, [N]: as the sanity rows do; else as most rows do."""
+    found: dict[str, list[bytes]] = {}
+    for entry in entries:
+        if tuple(entry.result.items) == clip_ids:
+            for score in entry.result.scores:
+                if score.metric in entry.values and _fits(score, columns):
+                    found.setdefault(score.metric, []).append(np.isnan(entry.values[score.metric]).tobytes())
+    holes = {name: np.frombuffer(_most(masks) or b"", dtype=np.bool_) for name, masks in found.items()}
+    return holes | ({name: np.isnan(column) for name, column in _values(first).items()} if first else {})
+
+
 def _paired(
-    entry: Entry, clip_ids: tuple[str, ...], holes: dict[str, NDArray[np.bool_]], columns: Mapping[str, Score]
+    entry: Entry, clip_ids: tuple[str, ...], holes: Mapping[str, NDArray[np.bool_]], columns: Mapping[str, Score]
 ) -> Entry:
     """Keep the values that stand in a column; only rows that lack the same ones (`holes`, by metric) can be paired."""
     items = entry.result.items
@@ -213,11 +282,10 @@ def _paired(
             f"It has values for {len(items)} clips that are not the {len(clip_ids)} of this board, though it names the "
             "same set; submit it again."
         )
-    inside = {score.metric for score in entry.result.scores if score.signature == columns[score.metric].signature}
+    inside = {score.metric for score in entry.result.scores if _fits(score, columns)}
     values = {name: column for name, column in entry.values.items() if name in inside}
     for name, column in values.items():
-        # Without sanity rows the first row that has the metric says which clips have no value.
-        if not np.array_equal(holes.setdefault(name, np.isnan(column)), np.isnan(column)):
+        if not np.array_equal(holes[name], np.isnan(column)):
             raise A2IBenchError(
                 f"Its {name} lacks the values of other clips than this board's rows do; submit it again."
             )
@@ -225,26 +293,42 @@ def _paired(
 
 
 def _entry(folder: Path) -> Entry:
-    from a2ibench.submission import MethodCard
+    from a2ibench.submission import MethodCard, RunRecord
     from a2ibench.verify import state_of
 
+    _check_files(folder)
     path = folder / "result.json"
-    if not path.is_file():
-        raise A2IBenchError(f"{folder.name} has no result.json; submit it again, or take the folder away.")
-    if path.stat().st_size > _MOST_BYTES:
-        raise A2IBenchError(f"{path} is larger than {_MOST_BYTES >> 20} MiB; that is no result.")
-    result = Result.load(path)
+    try:
+        result = Result.parse(read_limited(path, _MOST_BYTES), path)
+    except FileNotFoundError:
+        raise A2IBenchError(f"{folder.name} has no result.json; submit it again, or take the folder away.") from None
     values = _values(result)
     _check_range(result, values)
-    card = folder / "method.toml"
+    card, run = folder / "method.toml", folder / "run.json"
     return Entry(
         slug=folder.name,
         folder=folder,
         result=result,
         card=MethodCard.load(card) if card.is_file() else MethodCard(),
         state=state_of(folder),
+        run=RunRecord.load(run) if run.is_file() else None,
         values=values,
     )
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse a row of links, pipes or devices before anything of it is opened, by whichever module."""
+    if folder.is_symlink():
+        raise A2IBenchError(f"{folder} is a link; put the folder itself there.")
+    for name, most in _FILES.items():
+        try:
+            kind = (folder / name).lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(kind.st_mode):
+            raise A2IBenchError(f"{folder / name} is no plain file; put the file itself there.")
+        if kind.st_size > most:
+            raise A2IBenchError(f"{folder / name} is larger than {most >> 20} MiB; it is not what it should be.")
 
 
 def _check_range(result: Result, values: Mapping[str, FloatArray]) -> None:
@@ -263,11 +347,11 @@ def _check_range(result: Result, values: Mapping[str, FloatArray]) -> None:
 
 
 def _sanity(path: Path) -> tuple[Result, ...]:
-    if not path.is_file():
-        return ()
     try:
-        found = [Result.model_validate(each) for each in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError, RecursionError):
+        found = [Result.model_validate(each) for each in json.loads(read_limited(path, _MOST_BYTES))]
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError, ArithmeticError, RecursionError):
         raise A2IBenchError(
             f"{path} holds no sanity rows; take it away, and 'a2ibench submit' makes it anew."
         ) from None
@@ -286,10 +370,14 @@ def _most(found: Iterable[_Each]) -> _Each | None:
 
 def _columns(first: Result | None, results: Sequence[Result]) -> dict[str, Score]:
     heads = {score.metric: score for score in (first.scores if first else ())}
-    others = [score for result in results for score in result.scores if score.metric not in heads]
-    for name in {score.metric for score in others}:
-        signature = _most(score.signature for score in others if score.metric == name)
-        heads[name] = next(s for s in others if (s.metric, s.signature) == (name, signature))
+    others: dict[str, list[Score]] = {}
+    for score in (score for result in results for score in result.scores):
+        # With sanity rows a stranger's result can't put a column of its own beside theirs.
+        if score.metric not in heads and (first is None or score.metric == HUMAN):
+            others.setdefault(score.metric, []).append(score)
+    for name, scores in others.items():
+        signature = _most(score.signature for score in scores)
+        heads[name] = next(score for score in scores if score.signature == signature)
     return {name: heads[name] for name in sorted(heads, key=_column_order)}
 
 
@@ -313,7 +401,8 @@ def standings(board: Board, metric: str) -> list[Standing]:
     Metrics with per-clip values are compared in pairs, clip by clip; statistics of whole sets (FID, KID) by
     their standard errors, conservatively. Both with Holm's correction over all pairs of the column. A rank is
     an interval: 1 + the number of methods that are better to M - the number of those that are worse. Scores
-    that come with neither (ratings by people) are shown without a rank.
+    that come with neither (ratings by people), or with a standard error of 0 that are not those of the real
+    images, are shown without a rank, below those that have one.
 
     Raises
     ------
@@ -328,10 +417,17 @@ def standings(board: Board, metric: str) -> list[Standing]:
     sign = -1 if head.higher_is_better else 1
     found.sort(key=lambda each: (sign * each.score.value, each.entry.name.casefold(), each.entry.slug))
     paired = [each for each in found if metric in each.entry.values]
-    of_sets = [each for each in found if each.score.stderr is not None and each.score.low is None]
-    tested = paired or of_sets
+    real = head.value if board.sanity else None
+    tested = paired or [each for each in found if _has_error(each.score, real)]
     ranked = dict(zip(map(id, tested), _ranked(metric, tested, -sign, bool(paired)), strict=True))
-    return [ranked.get(id(each), each) for each in found]
+    return [*ranked.values(), *(each for each in found if id(each) not in ranked)]
+
+
+def _has_error(score: Score, real: float | None) -> bool:
+    """Whether a standard error says something: of a set with none, only that it is the real images themselves."""
+    if score.stderr is None or score.low is not None:
+        return False
+    return score.stderr > _NO_ERROR or (real is not None and isclose(score.value, real, rel_tol=1e-9, abs_tol=1e-6))
 
 
 def _ranked(metric: str, tested: Sequence[Standing], sign: int, paired: bool) -> list[Standing]:

@@ -17,6 +17,8 @@ def _digits(score: Score) -> int:
     """Decimals: one for per cent and other large scales, more where the number is small."""
     if score.unit == "%":
         return 1
+    if score.metric.partition(".")[0] == "FID":
+        return 2  # always: in a column 0.0462 would stand beside 1.84
     size = abs(score.value)
     return 1 if size >= 100 else 2 if size >= 0.1 or size == 0 else 4
 

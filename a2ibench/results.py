@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +36,10 @@ _V = TypeVar("_V")
 # Sorted keys: equal results make equal files, and a diff of two files shows what differs.
 _Sorted = Annotated[dict[str, _V], AfterValidator(lambda found: dict(sorted(found.items())))]
 Scalar = str | int | float | bool | None
+# What no honest result reaches: a page that shows a stranger's result must not drown in it.
+_Name = Annotated[str, Field(max_length=300)]
+_Sentences = Annotated[list[Annotated[str, Field(max_length=2000)]], Field(max_length=1000)]
+_MOST = 2**53
 
 
 class _Model(BaseModel):
@@ -44,7 +49,7 @@ class _Model(BaseModel):
 class Score(_Model):
     """One number with its uncertainty and with every choice that made it."""
 
-    metric: str
+    metric: str = Field(max_length=100)
     """The metric's name, as AIS."""
     value: float
     """The score, in `unit`."""
@@ -54,7 +59,7 @@ class Score(_Model):
     """The upper end of the 95 % interval."""
     stderr: float | None = Field(default=None, ge=0)
     """The standard error, for statistics of a whole set, as FID."""
-    n: int = Field(ge=0)
+    n: int = Field(ge=0, le=_MOST)
     """How many clips (or images) the score is of."""
     chance: float | None = None
     """What images score that have nothing to do with their sounds."""
@@ -62,9 +67,9 @@ class Score(_Model):
     """What the real images score."""
     higher_is_better: bool
     """Whether a higher score is better."""
-    unit: str
+    unit: str = Field(max_length=50)
     """Of the value: % or nothing."""
-    signature: str
+    signature: str = Field(max_length=1000)
     """Every choice that changes the number. Only scores with equal signatures may be compared."""
     extra: _Sorted[float] = Field(default_factory=dict)
     """Numbers behind the score, as the terms of FID."""
@@ -106,11 +111,11 @@ class Provenance(_Model):
 class Clips(_Model):
     """The clips that a result is of."""
 
-    name: str
+    name: _Name
     """The name of the set."""
-    n: int = Field(ge=0)
+    n: int = Field(ge=0, le=_MOST)
     """How many clips."""
-    digest: str
+    digest: str = Field(max_length=200)
     """The sha256 over their ids, labels and files."""
 
 
@@ -122,41 +127,41 @@ class Result(_Model):
 
     schema_version: Literal[1] = 1
     """The version of this format."""
-    method: str
+    method: _Name
     """The method's name."""
-    suite: str
+    suite: _Name
     """The suite with its version, as mini@1."""
     clips: Clips
     """The clips."""
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**64), le=2**64)
     """The seed of the images, where it is known."""
     options: _Sorted[Scalar] = Field(default_factory=dict)
     """The method's options."""
     weights: _Sorted[str] = Field(default_factory=dict)
     """The sha256 (or the id) of the weights of each network that took part."""
-    scores: list[Score]
+    scores: list[Score] = Field(max_length=200)
     """The scores, each metric once."""
     items: _Sorted[_Sorted[float | None]] = Field(default_factory=dict)
     """For each clip id the value of each per-clip metric; null where there is nothing to compare."""
-    images_per_clip: int = Field(default=1, ge=1)
+    images_per_clip: int = Field(default=1, ge=1, le=10_000)
     """How many images each clip has; a clip's value is their mean."""
     missing: list[str] = Field(default_factory=list)
     """The clips without an image: they lose all their comparisons."""
     categories: _Sorted[list[str]] = Field(default_factory=dict)
     """For each clip id what the image classifier saw in each of its images."""
-    licences: list[str] = Field(default_factory=list)
+    licences: _Sentences = Field(default_factory=list)
     """Licences of the weights that took part, where they forbid something."""
     labels: _Sorted[str] = Field(default_factory=dict)
     """The label of each clip."""
-    notes: list[str] = Field(default_factory=list)
+    notes: _Sentences = Field(default_factory=list)
     """What a reader must know beside the numbers."""
     provenance: Provenance
     """With what it was made."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        names = [score.metric for score in self.scores]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        count = Counter(score.metric for score in self.scores)
+        twice = sorted(name for name in count if count[name] > 1)
         if twice:
             raise ValueError(f"the metric {twice[0]} stands there twice")
         unlabelled = sorted(set(self.items) - set(self.labels))
@@ -171,7 +176,10 @@ class Result(_Model):
                 continue  # a statistic of the whole set
             if not values:
                 raise ValueError(f"{score.metric} has a score but no clip with a value")
-            mean = fsum(values) / len(values)
+            try:
+                mean = fsum(values) / len(values)
+            except OverflowError:
+                raise ValueError(f"the values of {score.metric} are too large to be added up") from None
             if not isclose(score.value, mean, rel_tol=_SAME, abs_tol=1e-12):
                 raise ValueError(f"{score.metric} is {score.value!r}, but the mean of its clips is {mean!r}")
         return self
@@ -187,11 +195,28 @@ class Result(_Model):
 
         """
         try:
-            found = json.loads(path.read_bytes())
+            # A run may be linked, but whoever opens a FIFO waits for ever, and /dev/zero has no end.
+            if path.exists() and not path.is_file():
+                raise A2IBenchError(f"{path} can't be read: it is no file.")
+            data = path.read_bytes()
         except FileNotFoundError:
             raise A2IBenchError(f"There is no {path}; 'a2ibench eval' writes a result file.") from None
         except OSError as error:
             raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
+        return cls.parse(data, path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: Path) -> Self:
+        """Check what was read from a result file; `path` is only for what the errors say.
+
+        Raises
+        ------
+        A2IBenchError
+            If it is no result, has another schema version, or does not add up.
+
+        """
+        try:
+            found = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise A2IBenchError(f"{path} is not a result file: it is not JSON ({error}).") from None
         if not isinstance(found, dict) or "schema_version" not in found:

@@ -10,12 +10,20 @@ from a2ibench.leaderboard import SHUFFLED, Board, Entry, Standing
 from a2ibench.report import format_score, format_value
 from a2ibench.results import Clips, Result, Score
 
+MOST_REMARKS = 20
+"""So many licences and notes of a row are shown; the others stand in its result.json."""
 Ranked = Mapping[str, Sequence[Standing]]
 """The standings of each column."""
 
 
 def _code(text: str) -> str:
     return "`" + plain(text, 1000).replace("`", "'") + "`"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Name the first few, and count the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _link(name: str, url: str) -> str:
@@ -66,9 +74,16 @@ def _remarks(board: Board, entry: Entry) -> list[str]:
     found += [
         f"{s.metric} of {s.n} is {format_score(s)} and not in the column, since its signature differs: {s.signature}"
         for s in board.apart(entry)
+        if s.metric in board.columns
     ]
-    found += [f"Licence: {licence}" for licence in result.licences]
-    return found + [note for note in result.notes if note not in board.notes]
+    others = [s.metric for s in board.apart(entry) if s.metric not in board.columns]
+    if others:
+        found.append(f"Its result.json also has {listed(others)}: no column of this board.")
+    shared = set(board.notes)
+    own = [f"Licence: {licence}" for licence in result.licences] + [n for n in result.notes if n not in shared]
+    if len(own) > MOST_REMARKS:
+        own[MOST_REMARKS:] = [f"And {len(own) - MOST_REMARKS} more notes in its result.json."]
+    return found + own
 
 
 # ------------------------------------------------------------------------------------------------ Markdown
@@ -82,7 +97,8 @@ _LEGEND = """\
 - **Bold**: the best of its column, told apart from every other. Where nothing is bold, no method is proven the best.
 - The tests speak of these clips' kind and of these images; another seed or another training is another row.
 - *Italic* rows are no methods: what real, shuffled or newly drawn images score. They take no rank.
-- State: how far a2ibench recomputed the row; self-reported < hash-checked < re-scored < re-generated.
+- State: how far a2ibench recomputed the row; self-reported < hash-checked < re-scored < re-generated. A name
+  behind it: the row says that this method of a2ibench drew the images; `reference` are the real ones.
 """
 
 
@@ -163,7 +179,9 @@ def _markdown_rows(
             name += f" <sup>{', '.join(map(str, numbers))}</sup>"
         place = standing[metric].get(entry.slug)
         cells = [_markdown_cell(standing[each].get(entry.slug)) for each in board.columns]
-        lines.append("| " + " | ".join([place.rank if place else "–", name, entry.state, *cells]) + " |")
+        lines.append(
+            "| " + " | ".join([place.rank if place else "–", name, markdown_text(entry.checked), *cells]) + " |"
+        )
     return lines + [sanity_line(row) for row in below]
 
 

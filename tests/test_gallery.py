@@ -1,4 +1,5 @@
 import json
+import os
 from io import BytesIO
 
 import numpy as np
@@ -146,3 +147,25 @@ def test_a_good_sheet_is_taken(tmp_path):
     (tmp_path / "gallery.webp").write_bytes(_webp((16, 16)))
     (tmp_path / "gallery.json").write_text(json.dumps(GOOD))
     assert Sprite.load(tmp_path).sheet.clips == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["gallery.webp", "gallery.json"])
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_a_strangers_sheet_is_a_plain_file_or_not_read(tmp_path, name, put):
+    test_a_good_sheet_is_taken(tmp_path)
+    (tmp_path / name).unlink()
+    put(tmp_path / name)
+    assert Sprite.load(tmp_path) is None
+
+
+def test_sheets_of_the_same_clips_are_not_made_again(tmp_path, clip_folder):
+    clips = load_clips(clip_folder)
+    write_clips(tmp_path, clips)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    write_clips(tmp_path, clips)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    write_clips(tmp_path, ClipSet(list(clips)[1:], "fewer"))
+    assert Sprite.load(tmp_path, "sound").sheet.clips == list(sample(ClipSet(list(clips)[1:], "fewer")).ids)
+    (tmp_path / "reference.webp").write_bytes(b"")
+    write_clips(tmp_path, clips)
+    assert Sprite.load(tmp_path, "reference").sheet.clips == list(sample(clips).ids)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from math import fsum
 
@@ -244,8 +245,8 @@ def test_a_broken_row_is_listed_and_spoils_nothing(board, spoil, word):
 
 
 def test_rows_that_lack_other_values_cannot_be_paired(board):
-    rows = [result("real images", [*values(95)[:-1], None]), result("shuffled images", [*values(50)[:-1], None])]
-    write_sanity(board, rows)
+    fid = score("FID", 0.0, stderr=0.0, lower=True)
+    write_sanity(board, [result("real images", [*values(95)[:-1], None], more=[fid])])
     put(board, "good", result("good", [*values(80)[:-1], None]))
     put(board, "bad", result("bad", [None, *values(60)[1:]]))
     found = load_board(board)
@@ -431,3 +432,141 @@ def test_write_board_writes_all_files_and_leaves_the_old_ones_where_it_fails(boa
         write_board(board, metric="FDI")
     write_board(board, metric="FID")
     assert "by FID" in (board / "README.md").read_text()
+
+
+# ------------------------------------------------------------------------------------------- hostile rows
+
+
+@pytest.mark.parametrize("name", ["result.json", "method.toml", "run.json", "verified.json", "hashes.csv", "items.csv"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        os.mkfifo,
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to(path.parent.parent / "good" / "result.json"),
+    ],
+)
+def test_a_row_of_pipes_devices_and_links_is_broken_and_never_opened(board, name, place):
+    put(board, "spoilt", result("spoilt", values(70)))
+    (board / "spoilt" / "verified.json").write_text("{}")
+    (board / "spoilt" / name).unlink(missing_ok=True)
+    place(board / "spoilt" / name)
+    found = load_board(board)
+    assert list(found.broken) == ["spoilt"]
+    assert name in found.broken["spoilt"]
+    assert len(found.entries) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), ValueError("x"), OverflowError("y"), RecursionError()]
+)
+def test_whatever_goes_wrong_with_one_row_leaves_the_others(board, monkeypatch, error):
+    parse = Result.parse.__func__
+
+    def fail(cls, data, path):
+        if path.parent.name == "bad":
+            raise error
+        return parse(cls, data, path)
+
+    monkeypatch.setattr(Result, "parse", classmethod(fail))
+    found = load_board(board)
+    assert list(found.broken) == ["bad"]
+    assert found.broken["bad"].startswith("It can't be read (")
+    assert [entry.slug for entry in found.entries] == ["also-good", "good"]
+
+
+def test_numbers_too_large_to_add_up_and_folders_that_are_links(board):
+    text = (board / "bad" / "result.json").read_text()
+    for slug, number in (("large", "1.7e308"), ("larger", "1" + "0" * 400), ("largest", "1" + "0" * 5000)):
+        (board / slug).mkdir()
+        (board / slug / "result.json").write_text(re.sub(r'"AIS": [0-9.]+', f'"AIS": {number}', text))
+    (board / "linked").symlink_to(board / "good")
+    found = load_board(board)
+    assert list(found.broken) == ["large", "larger", "largest", "linked"]
+    assert len(found.entries) == 3
+    write_board(board)
+
+
+def test_a_score_without_values_per_clip_is_no_row(board):
+    whole = result("bare", values(99))
+    put(board, "bare", whole.model_copy(update={"items": {}}))
+    assert "has no values per clip" in load_board(board).broken["bare"]
+    (board / "sanity.json").unlink()
+    found = standings(load_board(board), "AIS")  # nothing to hold it against: then it stands below what was tested
+    assert [each.rank for each in found] == ["1–2", "1–2", "3", "–"]
+    assert found[-1].entry.slug == "bare"
+    assert found[-1].score.value > found[0].score.value
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-300])
+def test_without_a_standard_error_nothing_is_told_apart_but_the_real_images(board, error):
+    put(board, "sure", result("sure", values(70), more=[score("FID", 1.0, stderr=error, lower=True)]))
+    found = standings(load_board(board), "FID")
+    assert [each.entry.slug for each in found] == ["good", "also-good", "bad", "sure"]
+    assert (found[-1].rank, found[-1].letters, found[-1].best) == ("–", "", False)
+    put(board, "real", result("real", values(95, 4), more=[score("FID", 0.0, stderr=error, lower=True)]))
+    found = standings(load_board(board), "FID")
+    assert (found[0].entry.slug, found[0].rank, found[0].best) == ("real", "1", True)
+
+
+def test_a_row_brings_no_columns_of_its_own_but_ratings(board):
+    more = [score(f"m{number}", 1.0) for number in range(100)]
+    put(board, "many", result("many", values(70), more=[*more, score("human", 4.0)]))
+    found = load_board(board)
+    assert sorted(found.columns) == ["AIS", "FID", "human"]
+    markdown, table, _ = pages(board)
+    assert "m0, m1, m2, m3, m4 and 95 more: no column of this board" in markdown.replace("\\", "")
+    kinds = [row["kind"] for row in csv.DictReader(io.StringIO(table)) if row["slug"] == "many"]
+    assert kinds == ["method"] * 2 + ["apart"] * 100
+    write_board(board)
+    assert "m4 and 95 more" in (board / "index.html").read_text()
+
+
+def test_labels_are_the_boards_and_no_rows(board):
+    found = load_board(board)
+    assert set(found.labels.values()) == {"frog croaking"}
+    other = result("liar", values(70))
+    put(board, "liar", other.model_copy(update={"labels": dict.fromkeys(other.labels, "<b>mine")}))
+    put(board, "more", other.model_copy(update={"labels": {**other.labels, "zzz": "stranger"}}))
+    found = load_board(board)
+    assert list(found.broken) == ["liar", "more"]
+    assert "labels of 40 clips, among them c000" in found.broken["liar"]
+    assert load_board(board).labels == found.labels
+
+
+def test_the_state_names_the_method_of_ours_that_drew_the_images(board):
+    run = {"method": "reference", "suite": "tiny@1", "seed": 0, "options": {}, "weights": {}, "clips": {}}
+    put(board, "supernet", result("SuperNet", values(95)))
+    (board / "supernet" / "run.json").write_text(json.dumps(run))
+    row = next(cells for cells in table_rows(pages(board)[0]) if "SuperNet" in cells[1])
+    assert row[2].replace("\\", "") == "self-reported: reference"
+    write_board(board)
+    page = (board / "index.html").read_text()
+    assert '<span class="state">self-reported: <span class="under">reference</span></span>' in page
+    assert "<dd>self-reported: reference</dd>" in page
+    (board / "supernet" / "run.json").write_text("{}")
+    assert "run.json" in load_board(board).broken["supernet"]
+
+
+def test_a_row_does_not_drown_the_page_in_notes(board):
+    put(board, "loud", result("loud", values(70), notes=[f"Note {n}." for n in range(500)]))
+    markdown = pages(board)[0]
+    assert markdown.count("Note ") == 20
+    assert "And 480 more notes" in markdown
+
+
+def test_fid_has_two_decimals_in_every_row(board):
+    put(board, "near", result("near", values(70), more=[score("FID", 0.0462, stderr=0.01, lower=True)]))
+    assert "**0.05** ± 0.01" in pages(board)[0]
+
+
+def test_without_sanity_rows_one_row_does_not_say_which_clips_have_values(board):
+    (board / "sanity.json").unlink()
+    own = [*values(70)[:-1], None]  # with the signature of the others it would say n:40
+    odd = result("odd", own)
+    column = odd.scores[0].model_copy(update={"n": N, "signature": load_board(board).columns["AIS"].signature})
+    put(board, "a-first", odd.model_copy(update={"scores": [column]}))
+    found = load_board(board)
+    assert list(found.broken) == ["a-first"]
+    assert len(found.entries) == 3

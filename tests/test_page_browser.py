@@ -49,7 +49,19 @@ def files(tmp_path_factory, clip_folder):
     (large / "index.html").write_text(page_of(large, many))
     result = result_of(clips, values["wild"], method="wild", categories={c.clip_id: ["dog"] for c in clips})
     (home / "report.html").write_text(run_page(result, clips, pictures, folder=home))
-    return {"board": board / "index.html", "large": large / "index.html", "run": home / "report.html"}
+    odd, names = home / "odd", ("AIS", "constructor", "__proto__")
+    strange = ClipSet([Clip(c.clip_id, c.audio, c.image, names[n % 3]) for n, c in enumerate(few)], "strange")
+    write_sanity(odd, [result_of(strange, [99] * 8, metrics=names)])
+    for slug, metrics in {"all": names, "some": names[:1]}.items():
+        pictures = write_images(home / slug, strange, 90)
+        write_entry(odd, strange, slug, result_of(strange, [50] * 8, metrics=metrics), "", pictures)
+    (odd / "index.html").write_text(page_of(odd, strange))
+    return {
+        "odd": odd / "index.html",
+        "board": board / "index.html",
+        "large": large / "index.html",
+        "run": home / "report.html",
+    }
 
 
 @pytest.fixture
@@ -294,3 +306,21 @@ def test_a_run_shows_its_worst_clips_first(visit, clip_folder):
         "#classes tbody tr", "rows => rows.map(row => Number(row.cells[3].dataset.value))"
     )
     assert values == sorted(values)
+
+
+def test_metrics_and_classes_called_like_parts_of_the_language(visit):
+    tab = visit("odd")
+    assert len(_cards(tab)) == 8
+    for slug, metrics in (("all", ["AIS", "__proto__", "constructor"]), ("some", ["AIS"])):
+        tab.locator(f"tr[data-method={slug}] .opener").click()
+        detail = tab.locator(f"#classes-{slug}")
+        assert sorted(detail.locator("option").all_inner_texts()) == metrics
+        for metric in metrics:
+            detail.locator("select").select_option(label=metric)
+            assert sorted(detail.locator(".bars .label").all_inner_texts()) == ["AIS", "__proto__", "constructor"]
+            others = 1 if metric == "AIS" else 0 if slug == "all" else 1
+            assert detail.locator(".bars line").count() == 3 * others
+    tab.select_option("#metric", label="constructor")
+    tab.select_option("#class", "__proto__")
+    captions = tab.locator("#cards .card").first.locator("figcaption").all_inner_texts()
+    assert [caption.split("\n")[-1] for caption in captions][2:] == ["50.0", "–"]

@@ -53,7 +53,8 @@ def test_numbers():
     assert format_score(AIS) == "84.1 [81.9, 86.2]"
     assert format_score(FID) == "52.85 ± 1.20 (se)"
     assert format_score(score("KID", 0.00123, unit="")) == "0.0012"
-    assert format_score(score("FID", 123.456, unit="")) == "123.5"
+    assert format_score(score("FID", 123.456, unit="")) == "123.46"
+    assert format_score(score("FID", 0.0462, unit="")) == "0.05"
     assert format_score(score("FID", 0.0, unit="")) == "0.00"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from math import inf, nan
@@ -241,3 +242,36 @@ def test_imports_nothing_heavy():
         "sys.exit(any(name in sys.modules for name in ('torch', 'pandas', 'transformers', 'scipy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"items": {"a": {"AIS": 1.7e308}, "b": {"AIS": 1.7e308}, "c": {}}}, "too large to be added up"),
+        ({"items": {"a": {"AIS": 10**400}}}, "valid number"),
+        ({"seed": 10**400}, "less than or equal"),
+        ({"images_per_clip": 10**6}, "less than or equal to 10000"),
+        ({"method": "x" * 301}, "at most 300"),
+        ({"notes": ["x" * 2001]}, "at most 2000"),
+        ({"licences": ["x"] * 1001}, "at most 1000"),
+        ({"scores": [score(f"m{number}") for number in range(201)]}, "at most 200"),
+    ],
+)
+def test_what_no_honest_result_holds_is_refused_in_a_sentence(fields, tmp_path, change, says):
+    with pytest.raises(ValidationError, match=says):
+        Result(**{**fields, **change})
+    whole = json.loads(json.dumps({**Result(**fields).model_dump(), **change}, default=lambda each: each.model_dump()))
+    (tmp_path / "result.json").write_text(json.dumps(whole))
+    with pytest.raises(A2IBenchError, match=says):
+        Result.load(tmp_path / "result.json")
+
+
+def test_load_follows_a_link_to_a_run_but_opens_no_pipe_and_no_device(tmp_path, fields):
+    Result(**fields).save(tmp_path / "a.json")
+    (tmp_path / "linked.json").symlink_to(tmp_path / "a.json")
+    assert Result.load(tmp_path / "linked.json") == Result(**fields)
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name in ("pipe.json", "zero.json"):
+        with pytest.raises(A2IBenchError, match="it is no file"):
+            Result.load(tmp_path / name)

@@ -1,7 +1,7 @@
 """The leaderboard as one HTML file: table, classes, and a gallery where one hears each clip."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from a2ibench.pages.media import Media
 from a2ibench.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
 from a2ibench.report import format_score
 from a2ibench.results import Result
+from a2ibench.tables import MOST_REMARKS, listed
 
 if TYPE_CHECKING:
     from a2ibench.leaderboard import Board, Entry, Standing
@@ -28,7 +29,8 @@ _LEGEND = (
     "Real images are the ceiling; shuffled images, each beside another clip's sound, are chance. They take no rank.",
     "A signature names every choice that changes the number. Two signatures never share a column.",
     "Checked – self-reported: as it was sent in; hash-checked: the images are those that were scored; re-scored: the "
-    "scores were computed again from the images; re-generated: the images were made again too.",
+    "scores were computed again from the images; re-generated: the images were made again too. A name behind it: the "
+    "row says that this method of a2ibench drew the images; reference are the real ones.",
 )
 _YES = {True: "yes", False: "no", None: "not said"}
 
@@ -69,15 +71,17 @@ def board_page(
     ranked = {(name, each.entry.slug): each for name, every in standings_by_metric.items() for each in every}
     held = {name: [s for entry in entries if (s := board.score(entry.result, name))] for name in board.columns}
     scales = {name: scale_of(scores) for name, scores in held.items()}
-    footnotes: list[str] = []
+    footnotes: dict[str, int] = {}
     rows = [_row(board, entry, primary, ranked, scales, footnotes) for entry in entries]
-    island = _island(board, entries, clips, inline)
+    # Never from a row: a stranger would name the clips of all the others.
+    labels = dict(zip(clips.ids, clips.labels, strict=True)) if clips is not None else board.labels
+    island = _island(board, entries, clips, labels, inline)
     return render(
         "board.html",
         island,
         title=f"{board.title} – a2ibench leaderboard",
         heading=board.title,
-        facts=_facts(board, entries),
+        facts=_facts(board, entries, labels.values()),
         lead="How good is each method at drawing what it hears, and which differences are more than luck?",
         primary=primary,
         columns=[
@@ -94,7 +98,7 @@ def board_page(
         outdated=[_outdated(board, entry) for entry in board.outdated],
         pictures=_pictures(board, island),
         metrics=island["metrics"],
-        labels=sorted({clip["label"] for clip in island["clips"]}),
+        labels=sorted({clip["label"] for clip in island["clips"]} - {""}),
         orders=[
             *([("disagree", "methods disagree most")] if len(entries) > 1 else []),
             *([("worst", "worst first"), ("best", "best first")] if island["metrics"] else []),
@@ -105,11 +109,11 @@ def board_page(
     )
 
 
-def _facts(board: "Board", entries: Sequence["Entry"]) -> list[str]:
+def _facts(board: "Board", entries: Sequence["Entry"], labels: Iterable[str]) -> list[str]:
     if board.clips is None:
         return [board.suite] if board.suite else []
     days = sorted(entry.result.provenance.created[:10] for entry in entries)
-    classes = {label for entry in entries for label in entry.result.labels.values()}
+    classes = set(labels)
     return [
         board.suite,
         f"{board.clips.n:,} clips" + (f" of {len(classes)} classes" if classes else ""),
@@ -128,12 +132,11 @@ def _row(
     primary: str,
     ranked: Mapping[tuple[str, str], "Standing"],
     scales: Mapping[str, Scale | None],
-    footnotes: list[str],
+    footnotes: dict[str, int],
 ) -> dict[str, Any]:
     from a2ibench.leaderboard import STATES
 
-    notes = _footnotes(board, entry)
-    footnotes.extend(note for note in notes if note not in footnotes)
+    marks = [footnotes.setdefault(note, len(footnotes) + 1) for note in _footnotes(board, entry)]
     cells = []
     for name in board.columns:
         score, standing = board.score(entry.result, name), ranked.get((name, entry.slug))
@@ -144,10 +147,11 @@ def _row(
         "slug": entry.slug,
         "name": board.names[entry.slug],
         "under": "reads the labels" if entry.card.text_labels else "",
-        "marks": [footnotes.index(note) + 1 for note in notes],
+        "marks": marks,
         "rank": first.rank if first else "–",
         "cells": cells,
         "state": entry.state,
+        "ours": entry.run.method if entry.run else "",
         "step": STATES.index(entry.state) + 1,
         "authors": entry.card.authors,
         "facts": _method(entry),
@@ -163,12 +167,17 @@ def _sanity(board: "Board", result: Result) -> dict[str, Any]:
 
 def _footnotes(board: "Board", entry: "Entry") -> list[str]:
     result, missing = entry.result, len(entry.result.missing)
-    notes = [f"Licence: {licence}." for licence in (each.rstrip(".") for each in result.licences)]
+    notes = [f"Licence: {licence}." for licence in (each.rstrip(".") for each in result.licences[:MOST_REMARKS])]
+    if len(result.licences) > MOST_REMARKS:
+        notes.append(f"And {len(result.licences) - MOST_REMARKS} more licences in its result.json.")
     if entry.card.test_clips:
         notes.append("Trained on test clips, as its card says.")
     if missing:
         notes.append(f"{missing} of {result.clips.n} clips have no image: each loses all its comparisons.")
-    apart = board.apart(entry)
+    apart = [score for score in board.apart(entry) if score.metric in board.columns]
+    others = [score.metric for score in board.apart(entry) if score.metric not in board.columns]
+    if others:
+        notes.append(f"Its result.json also has {listed(others)}: no column of this board.")
     if apart:
         shown = ", ".join(f"{score.metric} {format_score(score)} ({score.signature})" for score in apart)
         notes.append(f"Not in the table, since their signatures are others than their columns': {shown}.")
@@ -178,7 +187,7 @@ def _footnotes(board: "Board", entry: "Entry") -> list[str]:
 def _method(entry: "Entry") -> list[tuple[str, str]]:
     result, card, made = entry.result, entry.card, entry.result.provenance
     facts = {
-        "Checked": entry.state,
+        "Checked": entry.checked,
         "Licence": card.licence,
         "Trained on": card.training_data,
         "Reads the labels": _YES[card.text_labels],
@@ -202,16 +211,18 @@ def _outdated(board: "Board", entry: "Entry") -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- the gallery
 
 
-def _island(board: "Board", entries: Sequence["Entry"], clips: ClipSet | None, inline: bool) -> dict[str, Any]:
+def _island(
+    board: "Board", entries: Sequence["Entry"], clips: ClipSet | None, labels: Mapping[str, str], inline: bool
+) -> dict[str, Any]:
     """Put together what the script reads: a sample's values and media, and the mean of each class."""
     loaded = {entry.slug: Sprite.load(entry.folder) for entry in entries}
-    labels = {clip_id: label for entry in entries for clip_id, label in entry.result.labels.items()}
     if clips is not None:
         shown = sample(clips)
-        chosen, labels = shown.ids, labels | dict(zip(shown.ids, shown.labels, strict=True))
+        chosen = shown.ids
     else:
         tiles = chain.from_iterable(sprite.sheet.clips for sprite in loaded.values() if sprite)
-        shown, chosen = None, tuple(dict.fromkeys(clip_id for clip_id in tiles if clip_id in labels))
+        known = set(board.clip_ids).union(labels)
+        shown, chosen = None, tuple(dict.fromkeys(clip_id for clip_id in tiles if clip_id in known))[:MOST_CLIPS]
     count = board.clips.n if board.clips else len(chosen)
     media = Media(board.folder, inline and count <= MOST_CLIPS)
     # In this order they get what room there is: a clip is nothing without its sound.
@@ -242,7 +253,7 @@ def _island(board: "Board", entries: Sequence["Entry"], clips: ClipSet | None, i
             for entry, mean in zip(entries, means, strict=True)
         ],
         "clips": [
-            {"index": index, "id": clip_id, "label": labels[clip_id], "audio": sounds.get(clip_id)}
+            {"index": index, "id": clip_id, "label": labels.get(clip_id, ""), "audio": sounds.get(clip_id)}
             for index, clip_id in enumerate(chosen)
         ],
         "sheets": sheets,
@@ -253,6 +264,8 @@ def _classes(
     board: "Board", entries: Sequence["Entry"], labels: Mapping[str, str]
 ) -> tuple[list[str], list[int], list[dict[str, list[float | None]]]]:
     """Give the classes, their clips, and for each entry by metric the mean of each class."""
+    if not labels:
+        return [], [], [{} for _ in entries]
     known = [labels.get(clip_id, "") for clip_id in board.clip_ids]
     classes = sorted(set(known))
     number = {label: index for index, label in enumerate(classes)}

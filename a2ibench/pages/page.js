@@ -13,6 +13,8 @@
   const make = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
   const draw = (tag, attributes = {}, ...children) =>
     build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+  // Not held[key]: a metric may be called "constructor".
+  const own = (held, key) => (Object.hasOwn(held, key) ? held[key] : undefined);
   const shown = (value, metric) => (value == null ? "–" : value.toFixed(metric.digits));
 
   // ------------------------------------------------------------------------------------------------ sorting
@@ -82,12 +84,12 @@
 
   const bars = (method, metric) => {
     const list = make("ol", { class: "bars", tabindex: "0", "aria-label": `${method.name}: mean ${metric.name} of each class` });
-    const means = method.classes[metric.key] || [];
+    const means = own(method.classes, metric.key) || [];
     const order = means.map((mean, index) => ({ mean, index })).filter(({ mean }) => mean !== null);
     order.sort((a, b) => b.mean - a.mean || a.index - b.index);
     for (const { mean, index } of order) {
       const { label, n } = data.classes[index];
-      const others = data.methods.filter((other) => other !== method).map((other) => other.classes[metric.key]?.[index]);
+      const others = data.methods.filter((other) => other !== method).map((other) => own(other.classes, metric.key)?.[index]);
       list.append(
         make(
           "li",
@@ -104,7 +106,7 @@
 
   const openable = (row) => {
     const method = data.methods.find((each) => each.slug === row.dataset.method);
-    const metrics = data.metrics.filter((metric) => method?.classes[metric.key]);
+    const metrics = data.metrics.filter((metric) => method && own(method.classes, metric.key));
     if (!metrics.length) return;
     const id = `classes-${method.slug}`;
     const name = row.querySelector(".name");
@@ -208,7 +210,7 @@
     };
     const values = (clip) =>
       chosen()
-        .map((method) => method.values[metric()?.key]?.[clip.index])
+        .map((method) => own(method.values, metric()?.key)?.[clip.index])
         .filter((value) => value != null);
     const mean = (numbers) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
     const goodness = (clip) => (metric().higher ? 1 : -1) * mean(values(clip));
@@ -236,7 +238,7 @@
       add(tile(data.sheets.reference, clip.index, `Real image of ${clip.label}`), "real image");
       for (const method of chosen()) {
         const frame = tile(method.sheet, clip.index, `${method.name} on ${clip.label}`);
-        add(frame, method.name, metric() ? shown(method.values[metric().key]?.[clip.index], metric()) : "");
+        add(frame, method.name, metric() ? shown(own(method.values, metric().key)?.[clip.index], metric()) : "");
       }
       tiles.style.setProperty("--n", tiles.children.length);
       return make(
