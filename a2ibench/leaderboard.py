@@ -36,7 +36,7 @@ _ORDER = ("AIS", "IIS", "AIC", "FID", "KID")
 HUMAN = "human"
 """The column of ratings by people, which no sanity row has."""
 _MOST_BYTES = 256 * 2**20
-_SMALL = 2**20
+_SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.
 _FILES = {
     "result.json": _MOST_BYTES, "items.csv": _MOST_BYTES, "hashes.csv": _MOST_BYTES, "method.toml": _SMALL,

@@ -26,6 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import ClipSet, read_image
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.files import read_limited
 from a2ibench.unpack import (
     IMAGE_SUFFIXES,
     MOST_BYTES_EACH,
@@ -43,6 +44,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels
 LONGEST_SLUG = 64
 _CARD_BYTES = 64 * 1024
+_RUN_BYTES = 16 * 2**20  # it lists the clips
 # Names that stand for something else on a board or on Windows.
 _RESERVED = {
     "sanity", "readme", "index", "leaderboard", "leaderboards", "published", "gallery", "method", "real-images",
@@ -122,15 +124,15 @@ class MethodCard(BaseModel):
             If it is missing, too large, no TOML in UTF-8, or has a field that is unknown or wrong.
 
         """
-        if not path.is_file():
-            raise A2IBenchError(f"There is no {path}; write one with name, authors, paper, code and so on.")
-        if path.stat().st_size > _CARD_BYTES:
+        try:
+            data = read_limited(path, MOST_BYTES_EACH)
+        except FileNotFoundError:
+            raise A2IBenchError(f"There is no {path}; write one with name, authors, paper, code and so on.") from None
+        if len(data) > _CARD_BYTES:
             raise A2IBenchError(f"{path} is larger than {_CARD_BYTES // 1024} KiB; a card is a few lines.")
         try:
-            found = tomllib.loads(path.read_bytes().decode())
-        except OSError as error:
-            raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
-        except (ValueError, RecursionError) as error:
+            found = tomllib.loads(data.decode())
+        except (ValueError, RecursionError, OverflowError) as error:
             raise A2IBenchError(f"{path} is not TOML in UTF-8: {_plain(error)}.") from None
         try:
             return cls.of(found)
@@ -196,10 +198,10 @@ class RunRecord(BaseModel):
     def load(cls, path: Path) -> Self:
         """Read and check a ``run.json``; A2IBenchError if it is none."""
         try:
-            return cls.model_validate(json.loads(path.read_bytes()))
+            return cls.model_validate(json.loads(read_limited(path, _RUN_BYTES)))
         except OSError as error:
             raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, OverflowError) as error:
             raise A2IBenchError(
                 f"{path} is not the run.json of one of our methods ({_plain(error)}); take it out."
             ) from None

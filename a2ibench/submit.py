@@ -8,6 +8,7 @@ import ctypes
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,13 +23,18 @@ from filelock import FileLock, Timeout
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
-from a2ibench.files import check_writable, save_image, write_text
+from a2ibench.files import check_writable, read_limited, save_image, write_text
 from a2ibench.results import Result
 from a2ibench.submission import Hashed, MethodCard, Outputs, RunRecord, slug_of
 from a2ibench.suites import Suite
 
 _LOCK_SECONDS = 300
 HASHES = ("clip_id", "index", "file", "sha256")
+PICTURES = ("contact.png", "gallery.webp", "gallery.json")
+RESULT_BYTES = 256 * 2**20
+TABLE_BYTES = 64 * 2**20
+# What `submit` and the files' writer leave when they are killed: .NAME.01234567.part, and .ROW.01234567.old
+_LITTER = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9.-]{0,80})\.[0-9a-f]{8}\.(part|old)")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def submission_problems(
 
     Without a card, as far as can be said without a name.
     """
-    problems = list(outputs.problems)
+    problems = [*outputs.problems, *_place_problems(board)]
     if outputs.run is not None:
         problems += _run_problems(outputs.run, suite, outputs.source)
     problems += _clips_problems(board, suite, clips)
@@ -96,6 +102,7 @@ def submit(
         If the row is somebody else's, the board is of other clips, or it can't be written.
 
     """
+    check_writable(board)
     clips, folder = scorer.clips, board / slug_of(card.name)
     wanted = chosen_metrics(None)
     rows = sanity(scorer, wanted)
@@ -110,7 +117,7 @@ def submit(
         seed=run.seed if run else None,
         options=run.options if run else {},
         weights=run.weights if run else {},
-        licences=_licences(run, scorer.suite) if run else (),
+        licences=licences_of(run, scorer.suite),
     )
     _check_unchanged(outputs)
     with board_lock(board):
@@ -120,7 +127,7 @@ def submit(
         if problems:
             raise A2IBenchError(problems[0])
         if _is_same(folder, outputs, card, result):
-            return Submitted(folder, Result.load(folder / "result.json"), rows, "unchanged")
+            return Submitted(folder, load_result(folder / "result.json"), rows, "unchanged")
         _write_sanity(board, rows)
         there = folder.exists()
         part = board / f".{folder.name}.{token_hex(4)}.part"
@@ -130,6 +137,25 @@ def submit(
 
 
 # ------------------------------------------------------------------------------------------------- may it?
+
+
+def _place_problems(board: Path) -> list[str]:
+    """Whether a board can't be written to, as far as one can tell without writing."""
+    places = [board, *board.absolute().parents]
+    there = next(place for place in places if os.path.lexists(place))
+    what = ""
+    if not there.is_dir():
+        what = f"{there} is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        what = f"there is no permission to write into {there}"
+    for place in places[: places.index(there)]:
+        try:
+            os.lstat(there / place.name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # a name that is too long
+            what = what or f"{place.name[:20]}…: {error.strerror or error}"
+    return [f"{board} can't be written: {what}; choose another place with --board."] if what else []
 
 
 def _run_problems(run: RunRecord, suite: Suite, source: Path) -> list[str]:
@@ -158,7 +184,7 @@ def _clips_problems(board: Path, suite: Suite, clips: ClipSet) -> list[str]:
 
 
 def _row_problems(folder: Path, outputs: Outputs, card: MethodCard, replace: bool) -> list[str]:
-    if not folder.exists() and not folder.is_symlink():
+    if not os.path.lexists(folder):
         return []
     if folder.is_symlink() or not (folder / "result.json").is_file() or not (folder / "hashes.csv").is_file():
         return [f"{folder} stands there and is no row of a board; give another --name."]
@@ -189,7 +215,7 @@ def _digests(hashes: Sequence[Hashed]) -> list[tuple[str, int, str]]:
 def _is_same(folder: Path, outputs: Outputs, card: MethodCard, result: Result) -> bool:
     """Whether the very same stands there already: then it keeps its state, and nothing is written."""
     try:
-        there = Result.load(folder / "result.json")
+        there = load_result(folder / "result.json")
         same = _digests(read_hashes(folder / "hashes.csv")) == _digests(outputs.hashes)
         known = MethodCard.load(folder / "method.toml") == card
     except A2IBenchError:
@@ -208,9 +234,12 @@ def _check_unchanged(outputs: Outputs) -> None:
             raise A2IBenchError(f"{row.file} was changed while it was scored; submit again when nothing writes there.")
 
 
-def _licences(run: RunRecord, suite: Suite) -> list[str]:
+def licences_of(run: RunRecord | None, suite: Suite) -> list[str]:
+    """Say which licences the weights of a method of ours have; of other methods nothing is known."""
     from a2ibench.baselines import get
 
+    if run is None:
+        return []
     return suite.method_licences(run.method, get(run.method).parts)
 
 
@@ -219,9 +248,6 @@ def _licences(run: RunRecord, suite: Suite) -> list[str]:
 
 def _write_entry(part: Path, outputs: Outputs, card: MethodCard, result: Result, clips: ClipSet) -> None:
     """Write all files of a row into a hidden folder beside its place."""
-    from a2ibench.gallery import write_gallery
-    from a2ibench.sheets import contact_sheet
-
     try:
         result.save(part / "result.json")
         result.write_items(part / "items.csv")
@@ -229,21 +255,39 @@ def _write_entry(part: Path, outputs: Outputs, card: MethodCard, result: Result,
         write_hashes(part / "hashes.csv", outputs.hashes)
         if outputs.run is not None:
             write_text(part / "run.json", json.dumps(outputs.run.model_dump(), indent=1, sort_keys=True) + "\n")
-        sheet = contact_sheet(
-            clips,
-            {clip_id: files[0] for clip_id, files in outputs.images.items()},
-            title=card.name,
-            subtitle=f"{result.suite} · {clips.name} · {len(clips)} clips",
-            method=card.name,
-            per_class=1,
-        )
-        sheet.thumbnail((1400, 1400 * sheet.height))
-        save_image(part / "contact.png", sheet)
-        write_gallery(part, clips, outputs.images)
+        write_pictures(part, outputs, card, result.suite, clips)
         _sync(part)
     except BaseException:  # Ctrl-C leaves no litter either; what a kill leaves, `tidy` takes away
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def write_pictures(folder: Path, outputs: Outputs, card: MethodCard, suite: str, clips: ClipSet) -> None:
+    """Draw a row's contact sheet and its tiles for the gallery: equal images make equal files."""
+    from a2ibench.gallery import write_gallery
+    from a2ibench.sheets import contact_sheet
+
+    sheet = contact_sheet(
+        clips,
+        {clip_id: files[0] for clip_id, files in outputs.images.items()},
+        title=card.name,
+        subtitle=f"{suite} · {clips.name} · {len(clips)} clips",
+        method=card.name,
+        per_class=1,
+    )
+    sheet.thumbnail((1400, 1400 * sheet.height))
+    save_image(folder / "contact.png", sheet)
+    write_gallery(folder, clips, outputs.images)
+
+
+def load_result(path: Path) -> Result:
+    """Read the result of a row, which may be a stranger's: a plain file, and no larger than a result can be."""
+    try:
+        return Result.parse(read_limited(path, RESULT_BYTES), path)
+    except FileNotFoundError:
+        raise A2IBenchError(f"There is no {path}; 'a2ibench submit' writes it.") from None
+    except (OverflowError, RecursionError, ValueError) as error:
+        raise A2IBenchError(f"{path} is not a result file ({error}).") from None
 
 
 def write_hashes(path: Path, hashes: Sequence[Hashed]) -> None:
@@ -257,8 +301,8 @@ def write_hashes(path: Path, hashes: Sequence[Hashed]) -> None:
 def read_hashes(path: Path) -> list[Hashed]:
     """Read ``hashes.csv``; A2IBenchError if it is missing or no such table."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file, strict=True)
+        text = read_limited(path, TABLE_BYTES).decode()
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         if tuple(header) != HASHES:
             raise ValueError("its columns are not " + ",".join(HASHES))
         return [Hashed(clip_id, int(index), name, digest) for clip_id, index, name, digest in rows]
@@ -271,8 +315,9 @@ def read_hashes(path: Path) -> list[Hashed]:
 def load_sanity(board: Path) -> list[Result]:
     """Read the board's ``sanity.json``; nothing where it is missing or broken, since it can be made again."""
     try:
-        return [Result.model_validate(row) for row in json.loads((board / "sanity.json").read_bytes())]
-    except (OSError, ValueError, TypeError):
+        found = json.loads(read_limited(board / "sanity.json", RESULT_BYTES))
+        return [Result.model_validate(row) for row in found]
+    except (A2IBenchError, OSError, ValueError, TypeError, RecursionError, OverflowError):
         return []
 
 
@@ -299,25 +344,39 @@ def board_lock(board: Path) -> Iterator[None]:
     """
     check_writable(board)
     try:
-        with FileLock(board.resolve() / ".lock", timeout=_LOCK_SECONDS, is_singleton=True):
-            yield
+        board.mkdir(parents=True, exist_ok=True)
+        place = board.resolve() / ".lock"
+        if place.is_symlink() or (place.exists() and not place.is_file()):
+            raise A2IBenchError(f"{place} is no plain file; take it away: a2ibench locks the board with a file there.")
+        # All who may write into the folder may lock it.
+        lock = FileLock(place, timeout=_LOCK_SECONDS, is_singleton=True, mode=0o664)
+        lock.acquire()
     except Timeout:
         raise A2IBenchError(
             f"Another a2ibench has been changing {board} for {_LOCK_SECONDS // 60} minutes; try again when it is done."
         ) from None
+    except (OSError, RuntimeError, NotImplementedError) as error:  # RuntimeError: a loop of links
+        raise A2IBenchError(
+            f"The board {board} can't be locked: {getattr(error, 'strerror', None) or error}; choose another --board."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def tidy(board: Path) -> None:
-    """Clear up after killed submissions; only for who holds the lock."""
-    for old in board.glob(".*.old"):
-        folder = board / old.name[1:].rsplit(".", 2)[0]
-        if not folder.exists():
-            os.rename(old, folder)  # killed between the two renames of `_publish`
-    for litter in (*board.glob(".*.part"), *board.glob(".*.old")):
-        if litter.is_dir() and not litter.is_symlink():
-            shutil.rmtree(litter, ignore_errors=True)
-        else:
+    """Clear up after killed submissions, whose litter is known by its names; only for who holds the lock."""
+    for litter in sorted(board.iterdir()):
+        name = _LITTER.fullmatch(litter.name)
+        if name is None or litter.is_symlink():
+            continue
+        if not litter.is_dir():
             litter.unlink(missing_ok=True)
+        elif name[2] == "old" and not (board / name[1]).exists():
+            os.rename(litter, board / name[1])  # killed between the two renames of `_publish`
+        else:
+            shutil.rmtree(litter, ignore_errors=True)
 
 
 def _publish(part: Path, folder: Path) -> None:

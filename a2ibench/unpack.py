@@ -158,15 +158,19 @@ def _unpack_tar(file: IO[bytes], target: _Target) -> None:
     most = max(FREE_BYTES, MOST_RATIO * target.archive.stat().st_size) + MOST_FILES * 1024
     stream = _Forward(gzip.GzipFile(fileobj=file), target.archive, min(most, MOST_BYTES))
     with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload, unused-ignore]
-        for member in archive:
+        # Not `for member in archive`: that keeps every header of every entry.
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined, unused-ignore]
             if not (member.isreg() or member.isdir()) or member.issparse():
                 raise _special(target.archive, member.name)
             path = target.admit(member.name, member.size, member.isdir())
             source = archive.extractfile(member) if path is not None else None
+            stream.headers = None
             if path is not None and source is not None:
                 target.write(source, path)
+            stream.headers = 0
         # The end of the archive is checked too: a cut one has lost it.
-        while stream.read(_CHUNK):
+        while stream.take(_CHUNK):
             pass
 
 
@@ -191,11 +195,14 @@ class _Careful(io.BufferedReader):
 class _Forward:
     """A stream for tarfile that only goes forward, counts, and gives no large piece at once.
 
-    tarfile reads long names and headers in one piece, of any length that the archive claims.
+    tarfile reads long names and headers in one piece, of any length that the archive claims, and as many of them
+    before an entry as there are.
     """
 
     def __init__(self, stream: _Reader, archive: Path, most: int):
         self._stream, self._archive, self._most, self._place = stream, archive, most, 0
+        self.headers: int | None = 0
+        """How much was read since the last entry; None inside an entry's own bytes."""
 
     def tell(self) -> int:
         return self._place
@@ -203,13 +210,19 @@ class _Forward:
     def seek(self, place: int) -> int:
         if place < self._place:
             raise tarfile.ReadError("it points backwards")
-        while self._place < place and self.read(min(_CHUNK, place - self._place)):
+        while self._place < place and self.take(min(_CHUNK, place - self._place)):
             pass
         return self._place
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MOST_BYTES_EACH:
+        if self.headers is not None:
+            self.headers += size
+        if not 0 <= size <= _CHUNK or (self.headers or 0) > _CHUNK:
             raise tarfile.ReadError("a header in it is too long")
+        return self.take(size)
+
+    def take(self, size: int) -> bytes:
+        """Read what is no header."""
         found = self._stream.read(size)
         self._place += len(found)
         if self._place > self._most:

@@ -393,6 +393,31 @@ def test_a_tar_header_that_claims_gigabytes_takes_no_memory(ground, refused):
     assert "a header in it is too long" in refused(path)
 
 
+def _pax(size, count=1):
+    """A tar of `count` headers in one another, each with a comment of `size` bytes."""
+    header = _tar_entry("x", tarfile.XHDTYPE)
+    body = b"%d comment=%s\n" % (size, b"a" * (size - 10 - len(str(size))))
+    header.size = len(body)
+    return (header.tobuf() + body + bytes(-len(body) % 512)) * count
+
+
+@pytest.mark.parametrize("headers", [_pax(3 * 2**20), _pax(2**19, 8)], ids=["one", "many"])
+def test_long_tar_headers_take_no_memory(ground, refused, headers):
+    path = ground / "given.tgz"
+    path.write_bytes(gzip.compress(headers + _tar_entry("dog-0.png").tobuf() + bytes(1024)))
+    assert "a header in it is too long" in refused(path)
+
+
+def test_headers_of_many_entries_are_no_long_header(ground, clip_folder, monkeypatch):
+    """Each entry has headers of its own, and images of any size lie between."""
+    monkeypatch.setattr(unpack, "_CHUNK", 4096)
+    for name in (f"ignored-{number}.txt" for number in range(20)):
+        (ground / "given" / name).write_bytes(bytes(9000))
+    with read_outputs(tarred(ground / "given"), load_clips(clip_folder)) as found:
+        assert found.problems == ()
+        assert len(found.hashes) == 8
+
+
 def test_a_zip_that_claims_a_long_list_takes_no_memory(ground, refused, monkeypatch):
     """zipfile reads the list of entries in one piece, as long as the archive claims."""
     monkeypatch.setattr(unpack, "MOST_BYTES_EACH", 2**20)
@@ -541,6 +566,22 @@ def test_a_submission_that_changes_while_it_is_scored(ground, run_cli, tiny_suit
     assert {k: v for k, v in tree(ground / "leaderboards").items() if not k.endswith(".lock")} == {
         k: v for k, v in before.items() if not k.endswith(".lock")
     }
+
+
+LOCKS = {
+    "a folder": lambda lock: lock.mkdir(),
+    "a link": lambda lock: lock.symlink_to("../../canary/secret.png"),
+    "a link to itself": lambda lock: lock.symlink_to(".lock"),
+    "a FIFO": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("how", LOCKS)
+def test_a_lock_that_is_none(ground, refused, how):
+    lock = ground / "leaderboards/tiny/.lock"
+    lock.unlink(missing_ok=True)
+    LOCKS[how](lock)
+    assert ".lock" in refused(ground / "given")
 
 
 def test_a_row_that_is_a_link_is_not_followed(ground, refused):

@@ -165,6 +165,59 @@ def test_dry_run_of_what_cannot_be_read(send, tmp_path):
     assert "no folder absent" in send("absent", "--name", "x", "--dry-run").sentence
 
 
+def test_a_place_where_no_board_can_be(send, noise, tmp_path, monkeypatch):
+    """Said before anything is scored, and by the dry run."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    before = tree(tmp_path)
+    monkeypatch.setattr(module, "sanity", None)
+    places = (
+        ("file", "no folder"),
+        ("a" * 300, "too long"),
+        ("b/" + "a" * 300 + "/c", "too long"),
+        ("loop", "no folder"),
+    )
+    for place, words in places:
+        outcome = send(noise, "--name", "x", "--board", place, "--dry-run")
+        assert outcome.code == 1, outcome.err
+        assert "can't be written" in outcome.out
+        assert "can't be written" in send(noise, "--name", "x", "--board", place).sentence
+        assert words in outcome.out
+    assert tree(tmp_path) == before
+
+
+def test_paths_that_the_system_refuses_are_one_sentence(run_cli):
+    for command in (("submit", "a" * 300, "--name", "x"), ("verify", "a" * 300), ("report", "a" * 5000)):
+        assert run_cli(*command).sentence
+
+
+def test_odd_file_names_can_be_printed(run_cli, tiny_suite, noise, tmp_path):
+    given = shutil.copytree(noise, tmp_path / "given-\udcff")
+    (given / "dog-0.png").write_bytes(b"")
+    outcome = run_cli("submit", given, "--suite", tiny_suite, "--name", "x", "--dry-run")
+    assert outcome.code == 1
+    assert "given-\\udcff" in outcome.out
+
+
+def test_who_may_write_may_lock(own_boards):
+    (own_boards / "tiny/.lock").unlink()
+    with board_lock(own_boards / "tiny"):
+        assert (own_boards / "tiny/.lock").stat().st_mode & 0o777 == 0o664
+
+
+def test_only_ones_own_litter_is_tidied(own_boards):
+    board = own_boards / "tiny"
+    kept = (".my.part", ".thesis.old", ".noise.0123456.part", ".x.01234567.parts")
+    for name in (*kept, ".x.01234567.part", ".noise.01234567.old"):
+        (board / name).mkdir()
+    (board / ".README.md.89abcdef.part").write_text("half")
+    before = {path.name for path in board.iterdir()}
+    with board_lock(board):
+        tidy(board)
+    gone = {".x.01234567.part", ".noise.01234567.old", ".README.md.89abcdef.part"}
+    assert {path.name for path in board.iterdir()} == before - gone
+
+
 # ------------------------------------------------------------------------------------------------- the card
 
 

@@ -1,7 +1,9 @@
 """Verifying a row: what holds lifts its state, and any changed digit, image or clip list is named."""
 
 import json
+import os
 import shutil
+from hashlib import sha256
 
 import pytest
 from noise import draw_noise
@@ -11,9 +13,9 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.evaluate import silent
 from a2ibench.leaderboard import load_board
 from a2ibench.results import Result
-from a2ibench.submit import read_hashes, write_hashes
+from a2ibench.submit import read_hashes, write_hashes, write_pictures
 from a2ibench.suites import load_suite
-from a2ibench.verify import STATES, state_of, verify
+from a2ibench.verify import STATES, is_of_own_data, state_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,13 @@ def test_states_rise_with_what_is_at_hand(check, row, noise):
     told = json.loads((row / "verified.json").read_text())
     assert told["problems"] == told["notes"] == []
     assert told["figures"]["AIS"][0] == told["figures"]["AIS"][1]
-    assert check().code == 0
-    assert state_of(row) == "re-scored", "less that holds takes nothing away"
+    before = (row / "verified.json").read_bytes()
+    outcome = check()
+    assert outcome.code == 0
+    assert "(re-scored); that was not done again" in outcome.out
+    assert "is self-reported by what was checked now." in outcome.out
+    assert (row / "verified.json").read_bytes() == before, "nothing is confirmed that was not looked at"
+    assert state_of(row) == "re-scored"
 
 
 def test_a_zip_is_as_good_as_a_folder(check, row, noise, tmp_path):
@@ -128,7 +135,7 @@ def test_our_methods_are_made_again(run_cli, tiny_suite, drawn, tmp_path):
 def test_images_that_were_not_made_by_the_method(drawn, suite, noise, tmp_path):
     """A forger's run.json: hashes and scores hold, but the method draws other images."""
     from a2ibench.evaluate import Scorer, chosen_metrics, result_of
-    from a2ibench.submission import read_outputs
+    from a2ibench.submission import MethodCard, read_outputs
 
     told = Result.load(drawn / "result.json")
     clips = suite.clips()
@@ -139,6 +146,7 @@ def test_images_that_were_not_made_by_the_method(drawn, suite, noise, tmp_path):
             Scorer(suite, clips), found.images, chosen_metrics(None), method="drawn", ceilings=ceilings,
             seed=told.seed, options=told.options, weights=told.weights,
         )  # fmt: skip
+        write_pictures(drawn, found, MethodCard(name="drawn"), told.suite, clips)
     forged.save(drawn / "result.json")
     forged.write_items(drawn / "items.csv")
     found = verify(drawn, suite, clips, outputs=noise, stage=silent)
@@ -289,10 +297,8 @@ ALONE = {  # found from the row's files and the clips alone
         lambda row: (row / "hashes.csv").open("a").write("dog-0,0,dog-0.png," + "0" * 64 + "\n"),
         "hashes.csv has image 0 of 'dog-0' twice",
     ),
-    "no hashes": (lambda row: (row / "hashes.csv").unlink(), "hashes.csv can't be read"),
     "hashes that are none": (lambda row: (row / "hashes.csv").write_text("a,b\n"), "no table of hashes"),
     "the card": (lambda row: (row / "method.toml").write_text("rank = 1"), "no field 'rank'"),
-    "no card": (lambda row: (row / "method.toml").unlink(), "There is no"),
     "half a result": (
         lambda row: (row / "result.json").write_bytes((row / "result.json").read_bytes()[:500]),
         "is not a result file",
@@ -338,7 +344,7 @@ def test_changes_that_show_when_scored_again(row, suite, noise, how):
     assert verify(row, suite, suite.clips(), stage=silent).problems == [], "without the images nobody could know"
     found = verify(row, suite, suite.clips(), outputs=noise, stage=silent)
     assert [problem for problem in found.problems if words in problem], found.problems
-    assert found.state == state_of(row) == "hash-checked"
+    assert found.state == state_of(row) == "self-reported", "whatever held before it"
 
 
 def _pixel(folder):
@@ -425,7 +431,214 @@ def test_a_state_is_of_these_files_alone(check, row, noise):
     assert STATES == ("self-reported", "hash-checked", "re-scored", "re-generated")
 
 
+def _forge(row, state, **fields):
+    """Write a verified.json as a stranger would."""
+    names = [path.name for path in row.iterdir() if path.name != "verified.json"]
+    files = {name: sha256((row / name).read_bytes()).hexdigest() for name in names}
+    told = {"state": state, "when": "2026-01-01T00:00:00Z", "a2ibench": "9", "files": files} | fields
+    (row / "verified.json").write_text(json.dumps(told))
+
+
+def test_a_forged_state_is_never_confirmed(check, row, noise, own_noise):
+    _forge(row, "re-generated")
+    assert state_of(row) == "re-scored", "nobody can make the images of this method again"
+    assert json.loads(check("--json").out)["state"] == "self-reported"
+    assert check("--outputs", noise).code == 0
+    assert json.loads((row / "verified.json").read_text())["a2ibench"] != "9"
+    _forge(row, "re-generated", problems=["AIS is another."])
+    assert state_of(row) == "self-reported"
+    _forge(row, "re-generated")
+    _pixel(own_noise)
+    assert check("--outputs", own_noise).code == 1
+    assert state_of(row) == "self-reported"
+
+
+TOLD = {  # what stands beside the numbers: change(result) → words, and whether it takes the images to see it
+    "notes": (lambda told: told["notes"].append("Checked by the authors of a2ibench."), "'notes' in", True),
+    "weights": (lambda told: told["weights"].update(secret="0" * 64), "'weights' in", True),
+    "licences": (lambda told: told["licences"].append("free for all"), "'licences' in", False),
+    "options": (lambda told: told["options"].update(steps=3), "'options' in", False),
+    "a seed": (lambda told: told.update(seed=0), "'seed' in", False),
+    "a method": (lambda told: told.update(method="reference"), "of 'reference', and method.toml of 'noise'", False),
+}
+
+
+@pytest.mark.parametrize("how", TOLD)
+def test_what_stands_beside_the_numbers_is_checked(row, suite, noise, how):
+    change, words, needs_images = TOLD[how]
+    edit(row / "result.json", change)
+    assert bool(verify(row, suite, suite.clips(), stage=silent).problems) != needs_images
+    found = verify(row, suite, suite.clips(), outputs=noise, stage=silent)
+    assert [problem for problem in found.problems if words in problem], found.problems
+
+
+@pytest.mark.parametrize("name", ["gallery.webp", "contact.png"])
+def test_other_pictures_are_named_and_put_right(check, row, noise, name):
+    """A page shows them: they must be of the images that were scored."""
+    good = (row / name).read_bytes()
+    Image.new("RGB", (96, 96), "red").save(row / name)
+    assert state_of(row) == "self-reported"
+    outcome = check("--outputs", noise)
+    assert outcome.code == 1
+    assert f"{name} is not what these images give; it was drawn anew." in outcome.out
+    assert (row / name).read_bytes() == good
+    assert check("--outputs", noise).code == 0
+    assert state_of(row) == "re-scored"
+    (row / name).write_bytes(b"another")
+    assert state_of(row) == "self-reported"
+
+
+def test_pictures_of_another_machine_are_drawn_anew(check, row, noise):
+    edit(row / "result.json", lambda told: told["provenance"].update(device="A faster one"))
+    (row / "gallery.json").unlink()
+    (row / "gallery.webp").write_bytes(b"of another libwebp")
+    outcome = check("--outputs", noise)
+    assert outcome.code == 0, outcome.out
+    assert "gallery.webp is not to the bit" in outcome.out
+    assert "gallery.json was missing" in outcome.out
+    assert state_of(row) == "re-scored"
+
+
+def test_a_run_that_would_take_a_year_is_not_made_again(drawn, suite):
+    for file in ("run.json", "result.json"):
+        edit(drawn / file, lambda told: told["options"].update(steps=10**9))
+    found = verify(drawn, suite, suite.clips(), stage=silent)
+    assert (found.state, found.problems) == ("self-reported", [])
+    assert "their steps is 1000000000, more than 20 times the suite's 2" in found.notes[0]
+
+
+# ------------------------------------------------------------------------------------------ a stranger's files
+
+
+def _text(text):
+    return lambda file: file.write_text(text)
+
+
+def _fifo(file):
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+
+def _link_to(target):
+    def spoil(file):
+        file.unlink(missing_ok=True)
+        file.symlink_to(target)
+
+    return spoil
+
+
+def _huge_number(file):
+    edit(file, lambda told: told["items"]["dog-0"].update(AIS=10**400))
+
+
+def _many_images(file):
+    edit(file, lambda told: told.update(images_per_clip=10_000))
+
+
+HOSTILE = {
+    "deep": _text('{"schema_version": 1, "items": ' + "[" * 200_000),
+    "deep and whole": _text("[" * 100_000 + "]" * 100_000),
+    "a FIFO": _fifo,
+    "an endless file": _link_to("/dev/zero"),
+    "a link": _link_to("/etc/hostname"),
+    "a link to itself": lambda file: _link_to(file.name)(file),
+    "bytes": lambda file: file.write_bytes(b"\xff\xfe\0"),
+}
+FILES = ("result.json", "items.csv", "hashes.csv", "method.toml", "run.json", "gallery.webp")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", HOSTILE)
+def test_hostile_files_of_a_row(row, suite, noise, how, name):
+    HOSTILE[how](row / name)
+    found = verify(row, suite, suite.clips(), outputs=noise, stage=silent)
+    assert found.problems
+    assert all(each.isprintable() and len(each) < 600 for each in found.problems)
+    assert found.state == state_of(row) == "self-reported"
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_hostile_result_is_one_sentence_or_a_problem(check, row, how):
+    HOSTILE[how](row / "result.json")
+    outcome = check()
+    assert outcome.code in (1, 2)
+    assert outcome.code == 1 or outcome.sentence.isprintable()
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+@pytest.mark.parametrize("name", ["verified.json", "../sanity.json"])
+def test_hostile_files_beside_a_row(row, suite, noise, how, name):
+    HOSTILE[how](row / name)
+    assert state_of(row) == "self-reported"
+    if name != "verified.json":
+        assert verify(row, suite, suite.clips(), outputs=noise, stage=silent).state == "re-scored"
+
+
+@pytest.mark.parametrize("spoil", [_huge_number, _many_images])
+def test_huge_numbers(row, suite, noise, spoil):
+    spoil(row / "result.json")
+    found = verify(row, suite, suite.clips(), outputs=noise, stage=silent)
+    assert found.problems
+    assert all(len(each) < 600 for each in found.problems)
+
+
+def test_terminal_codes_in_a_row_are_escaped(row, suite, noise):
+    edit(row / "result.json", lambda told: told["labels"].update({"dog-0": "\x1b[2J\u202e"}))
+    found = verify(row, suite, suite.clips(), stage=silent)
+    assert found.problems
+    assert all(each.isprintable() for each in found.problems)
+
+
+def test_only_signatures_say_whose_the_clips_are(row):
+    assert not is_of_own_data(row)
+    edit(row / "result.json", lambda told: told["scores"][0].update(unit="|suite:a+b"))
+    assert not is_of_own_data(row)
+    _score("AIS", signature="AIS|v:1|suite:tiny@1+mine.01234567")(row)
+    assert is_of_own_data(row)
+
+
 # ------------------------------------------------------------------------------------------------- wrong use
+
+
+def test_nothing_is_written_where_no_board_is(run_cli, tiny_suite, row, noise, tmp_path):
+    run_cli("eval", "--outputs", noise, "--suite", tiny_suite, "--out", "runs/x")
+    (tmp_path / "runs/x/images").mkdir(exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    assert "put it onto one with 'a2ibench submit'" in run_cli("verify", "runs/x", "--suite", tiny_suite).sentence
+    assert sorted(tmp_path.rglob("*")) == before
+    shutil.copytree(row, tmp_path / "mail/row")
+    assert run_cli("verify", "mail/row", "--suite", tiny_suite, "--outputs", noise).code == 0
+    assert [path.name for path in (tmp_path / "mail").iterdir()] == ["row"], "a folder with a row in it is no board"
+    for name in ("hashes.csv", "method.toml"):
+        shutil.copytree(row, tmp_path / f"without-{name}")
+        (tmp_path / f"without-{name}" / name).unlink()
+        sentence = run_cli("verify", f"without-{name}", "--suite", tiny_suite).sentence
+        assert f"no row of a board (it has no {name})" in sentence
+
+
+def test_a_row_by_another_way(run_cli, tiny_suite, row, noise, tmp_path, monkeypatch):
+    """``.`` and links: the board is where the row is."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/link").symlink_to(row)
+    command = ("--suite", tiny_suite, "--outputs", noise)
+    assert run_cli("verify", "elsewhere/link", *command).code == 0
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["link"]
+    assert "re-scored" in (row.parent / "README.md").read_text()
+    (row / "verified.json").unlink()
+    monkeypatch.chdir(row)
+    assert run_cli("verify", ".", *command).code == 0
+    assert state_of(row) == "re-scored"
+
+
+def test_a_page_keeps_its_sounds(run_cli, tiny_suite, noise, clip_folder, tmp_path):
+    run_cli("submit", noise, "--suite", tiny_suite, "--name", "x", "--data", clip_folder)
+    board = tmp_path / "leaderboards/tiny-sounds"
+    before = (board / "index.html").read_bytes()
+    outcome = run_cli("verify", board / "x", "--suite", tiny_suite, "--outputs", noise)
+    assert outcome.code == 0, outcome.err
+    assert "'a2ibench leaderboard --data DIR'" in outcome.err
+    assert (board / "index.html").read_bytes() == before
 
 
 def test_what_is_no_row(run_cli, tiny_suite, own_boards, tmp_path):

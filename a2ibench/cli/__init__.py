@@ -40,6 +40,10 @@ def main() -> None:
     except A2IBenchError as error:
         note(f"a2ibench: {error}")
         sys.exit(2)
+    except OSError as error:  # a path that is too long, a folder that one may not enter, a full disk
+        where = f"{error.filename}: " if error.filename is not None else ""
+        note(f"a2ibench: {where}{error.strerror or error}; give another path.")
+        sys.exit(2)
     except KeyboardInterrupt:
         note("Stopped; the same command goes on from what is whole.")
         sys.exit(130)

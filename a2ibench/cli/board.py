@@ -1,6 +1,7 @@
 """The commands of the board: submit, verify, leaderboard, report."""
 
 import dataclasses
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -55,6 +56,7 @@ def submit(
 ) -> None:
     """Put a method's images onto the board: check, score, write its row, render the tables."""
     from a2ibench.evaluate import Scorer, check_clips
+    from a2ibench.files import check_writable
     from a2ibench.leaderboard import write_board
     from a2ibench.report import score_report
     from a2ibench.submission import read_outputs
@@ -84,6 +86,7 @@ def submit(
         about = _card_of(given, card, name, ask=_at_terminal() and not as_json)
         problems = submission_problems(given, about, loaded, clips, folder, replace=replace)
         dataclasses.replace(given, problems=tuple(problems)).check()
+        check_writable(folder)
         loaded.check_encoders()
         where = device_of(device)
         with progress() as stage:
@@ -118,18 +121,18 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check a row: its files, the images' hashes, the scores, and for our methods the images; exit 1 if one differs."""
-    from a2ibench.leaderboard import write_board
-    from a2ibench.verify import is_of_own_data
+    from a2ibench.verify import find_row, is_of_own_data, state_of
     from a2ibench.verify import verify as check
 
+    place = find_row(row)
     loaded = _suite_of(row, suite)
-    own = data is not None or is_of_own_data(row)
+    own = data is not None or is_of_own_data(place)
     clips = loaded.clips(data) if data is not None or not own else None
     loaded.check_encoders()
     where = device_of(device)
     with progress() as stage:
         found = check(
-            row,
+            place,
             loaded,
             clips,
             outputs=outputs,
@@ -140,7 +143,7 @@ def verify(
             batch_size=batch_size,
             stage=stage,
         )
-    write_board(row.parent, clips=clips)
+    unrendered = _render(place, clips)
     if as_json:
         print_json(found.model_dump())
     else:
@@ -149,7 +152,10 @@ def verify(
         for remark in found.notes:
             _say(remark)
         held = "Something differs" if found.problems else "Everything that was checked holds"
-        _say(f"{held}; the row {row} is {found.state}.")
+        now = "" if found.state == state_of(place) else " by what was checked now"
+        _say(f"{held}; the row {row} is {found.state}{now}.")
+        if unrendered:
+            note(unrendered)
     if found.problems:
         raise typer.Exit(1)
 
@@ -238,16 +244,36 @@ def report(
 def _suite_of(folder: Path, given: str | None) -> "Suite":
     """Load the suite that was given, or that a result names."""
     from a2ibench.suites import load_suite, suites
+    from a2ibench.unpack import shown
     from a2ibench.verify import suite_name
 
     name = given or suite_name(folder)
     if given is None and name not in suites():
-        raise A2IBenchError(f"{folder} is of the suite {name!r}, which is not built in; give its file with --suite.")
+        raise A2IBenchError(
+            f"{folder} is of the suite {shown(name)}, which is not built in; give its file with --suite."
+        )
     return load_suite(name)
 
 
+def _render(row: Path, clips: "ClipSet | None") -> str:
+    """Render the board of a row, where the clips that its page plays are at hand; else say how to."""
+    from a2ibench.leaderboard import write_board
+    from a2ibench.submit import load_sanity
+    from a2ibench.verify import board_of
+
+    board = board_of(row)
+    if board is None:
+        return ""
+    if clips is None or any(each.clips.digest != clips.digest for each in load_sanity(board)):
+        return f"The board was not rendered: 'a2ibench leaderboard --data DIR' does, with the clips of {board}."
+    write_board(board, clips=clips)
+    return ""
+
+
 def _say(text: str) -> None:
-    """Print a line as it is: strangers' names are no markup."""
+    """Print a line as it is: strangers' names are no markup, and what stdout can't print is written as an escape."""
+    coding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = text.encode(coding, "backslashreplace").decode(coding)
     console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -284,6 +310,8 @@ def _card_of(given: "Outputs", card: Path | None, name: str | None, ask: bool) -
     """Put the card together: from a file, from the outputs, from --name, and from who sits at the terminal."""
     from a2ibench.submission import MethodCard
 
+    if card is not None and card.is_symlink():  # one's own may be linked; a stranger's is not read through a link
+        card = Path(os.path.realpath(card))
     about = MethodCard.load(card) if card is not None else given.card or MethodCard()
     name = name or about.name or (given.run.method if given.run else None)
     if name is not None:
