@@ -21,7 +21,7 @@ RATERS, CLIPS = 17, 15
 def _item(number: int, clip: int, method: str) -> Item:
     return Item(
         item=f"{number:012x}", clip_id=f"clip-{clip:02d}", label="bell ringing",
-        kind="control" if method == REAL else "main", methods=[method], images=["0" * 64], shown=["x.webp"],
+        kind="control" if method == REAL else "main", methods=[method], images=["0" * 64], shown=["0" * 12 + ".webp"],
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     study = Study(
         title="Simulated raters: how relevant are these images?", design="likert", seed=0, question="q",
         instructions="", consent="", scale={}, exclusion={}, suite="mini@1", clips="0",
-        methods=[method for method in QUALITY if method != REAL], runs={}, items=items,
+        methods=[method for method in QUALITY if method != REAL], salt="0" * 32, runs={}, items=items,
     )  # fmt: skip
     rng = np.random.default_rng(5)
     raters, clips, images = rng.normal(0, 0.4, RATERS), rng.normal(0, 0.35, CLIPS), rng.normal(0, 0.35, len(items))

@@ -1,5 +1,6 @@
-"""The human study: rate make, rate page, rate invite, rate serve."""
+"""The human study: rate make, page, invite, serve, aggregate."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ rate = typer.Typer(
     help="A human study: make it from runs, collect ratings, aggregate them.",
     no_args_is_help=True,
     rich_markup_mode="rich",
+    epilog="Example: [bold]a2ibench rate make --runs runs/mini/audiotoken runs/mini/sd-text --out study[/bold]",
 )
 app.add_typer(rate)
 
@@ -46,7 +48,9 @@ def make(
     controls: Annotated[
         int | None, typer.Option("--controls", min=0, help="How many hidden real images; by default 5.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of clips, controls, repeats and orders.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the clips that are drawn; the rest is random in each study.")
+    ] = 0,
     suite: SuiteOption = "mini",
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -84,16 +88,31 @@ def make(
     )
     note(f"Edit {out / 'study.toml'} and run `a2ibench rate page {out}`; then send {out / 'page' / 'index.html'} to")
     note(f"raters, or invite them (`a2ibench rate invite {out} --raters 17`) and run `a2ibench rate serve {out}`.")
+    note(f"Or make a page for each rater alone: `a2ibench rate page {out} --rater R01`.")
     note(f"Keep {out / 'items.json'} to yourself: it says which image is whose.")
 
 
-@rate.command(epilog="Example: [bold]a2ibench rate page study[/bold]")
-def page(study: StudyArgument) -> None:
+@rate.command(epilog="Example: [bold]a2ibench rate page study --rater R07[/bold]")
+def page(
+    study: StudyArgument,
+    rater: Annotated[
+        list[str] | None,
+        typer.Option("--rater", help="A page for this rater alone, with no other rater's order; repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Write the page for raters anew, after study.toml was edited."""
     from a2ibench.rating.render import write_page
     from a2ibench.rating.study import Study
 
-    console().print(str(write_page(Study.load(study), study)), highlight=False, soft_wrap=True)
+    loaded = Study.load(study)
+    names: list[str | None] = [*(rater or [])] or [None]
+    pages = [write_page(loaded, study, name) for name in names]
+    if as_json:
+        print_json({"study": loaded.digest, "pages": [str(path) for path in pages]})
+        return
+    for path in pages:
+        console().print(str(path), highlight=False, soft_wrap=True, markup=False)
 
 
 @rate.command(epilog="Example: [bold]a2ibench rate invite study --raters 17 --url http://192.168.1.5:8000[/bold]")
@@ -134,11 +153,15 @@ def serve(
         str, typer.Option("--host", help="The address to listen on; 127.0.0.1 is this machine.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 8000,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the study to invited raters, and the progress to you, until Ctrl-C."""
     from a2ibench.rating.serve import serve as run_server
 
     def announce(address: str, researcher: str) -> None:
+        if as_json:
+            typer.echo(json.dumps({"address": address, "progress": researcher}))  # one line, at once
+            return
         typer.echo(f"Serving on {address}; raters come with links of `a2ibench rate invite {study} --url {address}`.")
         typer.echo(f"Progress, for you alone: {researcher}")
         if host not in ("127.0.0.1", "localhost", "::1"):

@@ -48,7 +48,8 @@ class MethodRating(_Model):
     clips: int
     """Of how many clips."""
     mean: float
-    """The mean rating, 1 to 5; or the share of comparisons won, in per cent."""
+    """The mean rating, 1 to 5; or the mean share of comparisons won, in per cent: first of each rater on each clip,
+    then over these. Where answers are missing it may differ from the comparisons won (`histogram`) among `n`."""
     low: float | None
     """The lower end of the 95 % interval for other raters and other clips; none where it can't be estimated."""
     high: float | None

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import combinations, islice
 from os.path import relpath
 from pathlib import Path
+from secrets import token_hex
+from time import time
 
 from PIL import Image, ImageOps
 
@@ -33,9 +37,12 @@ class Run:
 
     def image(self, clip_id: str) -> Path:
         """Find the image of a clip."""
-        for suffix in IMAGE_SUFFIXES:
-            if (self.images / f"{clip_id}{suffix}").is_file():
-                return self.images / f"{clip_id}{suffix}"
+        try:
+            for suffix in IMAGE_SUFFIXES:
+                if (self.images / f"{clip_id}{suffix}").is_file():
+                    return self.images / f"{clip_id}{suffix}"
+        except OSError as error:
+            raise A2IBenchError(f"{self.images} can't be read: {error.strerror or error}.") from None
         raise A2IBenchError(
             f"{self.images} has no image of the clip {clip_id!r}, and every method is rated on the same clips; "
             f"add {clip_id}.png, or choose others with --seed."
@@ -58,9 +65,17 @@ def read_runs(given: Sequence[str], suite: str) -> list[Run]:
         If a folder is missing or of another suite, or two methods have one name.
 
     """
-    runs = [_run(text, suite) for text in given]
+    try:
+        runs = [_run(text, suite) for text in given]
+    except OSError as error:
+        raise A2IBenchError(f"The runs can't be read ({error.strerror or error}); give run folders.") from None
     names = [run.method for run in runs]
     for name in names:
+        if not name.isprintable() or not name.strip() or name != name.strip() or len(name) > 200:
+            raise A2IBenchError(
+                f"{name[:80]!r} can't be a method's name: it needs 1 to 200 printable characters, with no blank at "
+                "either end; name the run otherwise, as my-name=FOLDER."
+            )
         if names.count(name) > 1:
             raise A2IBenchError(f"Two runs are called {name!r}; name one otherwise, as my-name=FOLDER.")
         if name in (REAL, SHUFFLED):
@@ -80,7 +95,7 @@ def _run(text: str, suite: str) -> Run:
         if file.is_file():
             try:
                 said |= json.loads(file.read_bytes())
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 raise A2IBenchError(f"{file} is broken; make the run again with `a2ibench eval`.") from None
     if said.get("suite", suite) != suite:
         raise A2IBenchError(f"{folder} is a run of the suite {said['suite']}, not of {suite}; give its --suite.")
@@ -132,11 +147,13 @@ def make_study(
     repeats: int = 5,
     controls: int = 5,
     seed: int = 0,
+    salt: str | None = None,
 ) -> Study:
     """Make a study folder: ``study.toml``, ``items.json``, ``media/`` and ``page/index.html``.
 
-    Equal arguments make equal files. Images are cropped to a square in the middle, brought to 512 x 512 pixels
-    and written as WebP without metadata; sounds (pairwise) are mixed to mono and written as MP3.
+    Every study has its own random salt, so two never share names or orders; equal arguments with an equal `salt`
+    make equal files. What fails leaves nothing behind. Images are cropped to a square in the middle, brought to
+    512 x 512 pixels and written as WebP without metadata; sounds (pairwise) are mixed to mono and written as MP3.
 
     Parameters
     ----------
@@ -153,7 +170,9 @@ def make_study(
     count, repeats, controls
         How many clips; how many of the items are shown twice; how many hidden controls with real images.
     seed
-        Of clips, controls, repeats and orders.
+        Of the clips that are drawn. The rest (names, controls, repeats, orders) is drawn by seed and salt.
+    salt
+        32 hexadecimal digits, random by default. Whoever knows them can tell methods, controls and repeats apart.
 
     Raises
     ------
@@ -161,44 +180,63 @@ def make_study(
         If `out` holds something, an image is missing or broken, or a number can't be met.
 
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise A2IBenchError(f"{out} can't be a study folder: {error.strerror or error}; give another --out.") from None
+    if taken:
         raise A2IBenchError(f"{out} is there already, and a study is never written over; give another --out.")
+    salt = salt or token_hex(16)
+    key = f"{salt}-{seed}"
     least = 2 if design == "pairwise" else 1
     if len(runs) < least:
         raise A2IBenchError(f"A {design} study needs at least {least} run{'s' * (least > 1)}; found {len(runs)}.")
     drawn = draw_clips(clips, count, seed)
-    things = _main_things(runs, drawn, design)
+    things = _main_things(runs, drawn, design, key)
     if repeats > len(things):
         raise A2IBenchError(f"{repeats} repeated items are wanted of {len(things)}; give a smaller --repeats.")
     if controls > len(drawn):
         raise A2IBenchError(f"{controls} controls are wanted of {len(drawn)} clips; give a smaller --controls.")
-    things += _controls(shuffled(drawn, seed, "controls")[:controls], drawn, design, seed)
+    things += _controls(shuffled(drawn, key, "controls")[:controls], drawn, design, key)
     check_writable(out)
-    sounds = {clip.clip_id: _name(seed, "sound", clip.clip_id) for clip in drawn} if design == "pairwise" else {}
+    sounds = {clip.clip_id: _name(key, "sound", clip.clip_id) for clip in drawn} if design == "pairwise" else {}
     pixels = {path: _shown(path) for thing in things for path in thing.images.values()}
-    items = [_item(thing, seed, sounds) for thing in things]
-    again = _spread_over_methods(items, repeats, seed)
-    items += [_repeat(item, seed) for item in again]
+    items = [_item(thing, key, sounds) for thing in things]
+    again = _spread_over_methods(items, repeats, key)
+    items += [_repeat(item, key) for item in again]
     by_digest = {sha256_file(path): data for path, data in pixels.items()}
-    for item in items:
-        for digest, name in zip(item.images, item.shown, strict=True):
-            write_bytes(out / "media" / name, by_digest[digest])
-    for clip in drawn:
-        if sounds:
-            write_bytes(out / "media" / f"{sounds[clip.clip_id]}.mp3", _sound(clip.audio))
-    key = {
+    files = {name: by_digest[of] for item in items for of, name in zip(item.images, item.shown, strict=True)}
+    files |= {f"{sounds[clip.clip_id]}.mp3": _sound(clip.audio) for clip in drawn if sounds}
+    secret = {
         "version": 1,
+        "salt": salt,
         "suite": suite,
         "clips": clips.digest,
         "methods": sorted(run.method for run in runs),
         "runs": {run.method: Path(relpath(run.folder, out)).as_posix() for run in runs},
         "items": [item.model_dump() for item in sorted(items, key=lambda item: item.item)],
     }
-    write_text(out / "items.json", json.dumps(key, indent=1, ensure_ascii=False) + "\n")
-    write_text(out / "study.toml", study_toml(design, seed))
-    study = Study.load(out)
-    write_page(study, out)
+    new = not out.exists()
+    try:
+        _write_media(files, out / "media")
+        write_text(out / "items.json", json.dumps(secret, indent=1, ensure_ascii=False) + "\n")
+        write_text(out / "study.toml", study_toml(design, seed))
+        study = Study.load(out)
+        write_page(study, out)
+    except BaseException:  # an interrupt as well: half a study would bar the way for the next
+        for path in [out] if new else list(out.iterdir()):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        raise
     return study
+
+
+def _write_media(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write in the order of the names and with one time: else the order of writing would tell the kinds."""
+    for name, data in sorted(files.items()):
+        write_bytes(folder / name, data)
+    at = time()
+    for name in files:
+        os.utime(folder / name, (at, at))
 
 
 def study_toml(design: Design, seed: int) -> str:
@@ -207,10 +245,12 @@ def study_toml(design: Design, seed: int) -> str:
     return text.replace("@seed@", str(seed))
 
 
-def _main_things(runs: Sequence[Run], clips: Iterable[Clip], design: Design) -> list[_Thing]:
+def _main_things(runs: Sequence[Run], clips: Iterable[Clip], design: Design, key: str) -> list[_Thing]:
     things = []
+    # By the salt: else the sides of the pairs would follow from the methods' names.
+    ordered = shuffled(sorted(runs, key=lambda run: run.method), key, "sides")
     for number, clip in enumerate(clips):
-        found = {run.method: run.image(clip.clip_id) for run in sorted(runs, key=lambda run: run.method)}
+        found = {run.method: run.image(clip.clip_id) for run in ordered}
         if design == "likert":
             things += [_Thing(clip, "main", {method: path}) for method, path in found.items()]
             continue
@@ -221,7 +261,7 @@ def _main_things(runs: Sequence[Run], clips: Iterable[Clip], design: Design) -> 
     return things
 
 
-def _controls(chosen: Sequence[Clip], drawn: Sequence[Clip], design: Design, seed: int) -> list[_Thing]:
+def _controls(chosen: Sequence[Clip], drawn: Sequence[Clip], design: Design, key: str) -> list[_Thing]:
     """Real images; in pairs against the real image of a clip with another label, which is the wrong answer."""
     if design == "likert":
         return [_Thing(clip, "control", {REAL: clip.image}) for clip in chosen]
@@ -232,14 +272,14 @@ def _controls(chosen: Sequence[Clip], drawn: Sequence[Clip], design: Design, see
             raise A2IBenchError(
                 f"All clips are labelled {clip.label!r}, so no image is wrong for a control; give --controls 0."
             )
-        sides = {REAL: clip.image, SHUFFLED: shuffled(others, seed, "wrong", clip.clip_id)[0].image}
+        sides = {REAL: clip.image, SHUFFLED: shuffled(others, key, "wrong", clip.clip_id)[0].image}
         things.append(_Thing(clip, "control", sides if number % 2 == 0 else dict(reversed(sides.items()))))
     return things
 
 
-def _item(thing: _Thing, seed: int, sounds: Mapping[str, str]) -> Item:
+def _item(thing: _Thing, key: str, sounds: Mapping[str, str]) -> Item:
     digests = [sha256_file(path) for path in thing.images.values()]
-    name = _name(seed, thing.kind, thing.clip.clip_id, *thing.images, *digests)
+    name = _name(key, thing.kind, thing.clip.clip_id, *thing.images, *digests)
     return Item(
         item=name,
         clip_id=thing.clip.clip_id,
@@ -247,12 +287,12 @@ def _item(thing: _Thing, seed: int, sounds: Mapping[str, str]) -> Item:
         kind=thing.kind,
         methods=list(thing.images),
         images=digests,
-        shown=[f"{_name(name, side)}.webp" for side in range(len(digests))],
+        shown=[f"{_name(key, name, side)}.webp" for side in range(len(digests))],
         sound=f"{sounds[thing.clip.clip_id]}.mp3" if sounds else None,
     )
 
 
-def _spread_over_methods(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+def _spread_over_methods(items: Sequence[Item], count: int, key: str) -> list[Item]:
     """Choose the items to repeat: of each method (or pair) as many as can be, of other clips as far as can be."""
     pools: dict[tuple[str, ...], list[Item]] = {}
     for item in items:
@@ -260,20 +300,20 @@ def _spread_over_methods(items: Sequence[Item], count: int, seed: int) -> list[I
             pools.setdefault(tuple(sorted(item.methods)), []).append(item)
     chosen: list[Item] = []
     while len(chosen) < count:
-        for methods, pool in shuffled(sorted(pools.items()), seed, "pools", len(chosen)):
+        for methods, pool in shuffled(sorted(pools.items()), key, "pools", len(chosen)):
             if len(chosen) == count or not pool:
                 continue
             taken = {item.clip_id for item in chosen}
-            turn = shuffled(pool, seed, "repeat", *methods)
+            turn = shuffled(pool, key, "repeat", *methods)
             best = next((item for item in turn if item.clip_id not in taken), turn[0])
             pool.remove(best)
             chosen.append(best)
     return chosen
 
 
-def _repeat(item: Item, seed: int) -> Item:
+def _repeat(item: Item, key: str) -> Item:
     """Show an item again, under other names and with its sides exchanged."""
-    name = _name(seed, "repeat", item.item)
+    name = _name(key, "repeat", item.item)
     return item.model_copy(
         update={
             "item": name,
@@ -281,13 +321,13 @@ def _repeat(item: Item, seed: int) -> Item:
             "repeat_of": item.item,
             "methods": item.methods[::-1],
             "images": item.images[::-1],
-            "shown": [f"{_name(name, side)}.webp" for side in range(len(item.images))],
+            "shown": [f"{_name(key, name, side)}.webp" for side in range(len(item.images))],
         }
     )
 
 
 def _name(*parts: object) -> str:
-    """Name a thing so that nothing can be read from the name."""
+    """Name a thing so that nothing can be read from the name; the first part is the secret key."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 

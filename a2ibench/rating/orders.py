@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
-from a2ibench.rating.study import Item, Study, shuffled
+from a2ibench.rating.study import Item, Study, picked, shuffled
 
 ORDERS_AT_LEAST = 32
 
@@ -24,8 +24,10 @@ def orders(study: Study) -> list[list[int]]:
     """Give all orders, each a permutation of the places in ``study.items``; rater n has the n-th, modulo their number.
 
     The main items come in blocks in which each clip stands once, so one clip's images lie far apart. Which of
-    a clip's images stands in which block is a row of the balanced square. A repeat stands half a study away from
-    its original, the controls are spread evenly, and neither beside another item of its clip where that can be.
+    a clip's images stands in which block is a row of the balanced square. The controls stand anywhere, a repeat
+    anywhere at least a third of the study from its original, drawn anew for each order: a place in many orders
+    then tells little of what kind an item is. Neither stands beside another item of its clip where that can be.
+    Which row and which column is whose follows from the study's salt.
     """
     cycle = _cycle(study)
     return [_order(study, number) for number in range(cycle * ceil(ORDERS_AT_LEAST / cycle))]
@@ -42,7 +44,12 @@ def _groups(study: Study) -> list[list[int]]:
     for place, item in enumerate(study.items):
         if item.kind == "main":
             clips.setdefault(item.clip_id, []).append(place)
-    return [sorted(places, key=lambda p: sorted(study.items[p].methods)) for _, places in sorted(clips.items())]
+    treatments = sorted({tuple(sorted(item.methods)) for item in study.items if item.kind == "main"})
+    turn = shuffled(treatments, study.salt, "treatments")
+    return [
+        sorted(places, key=lambda p: turn.index(tuple(sorted(study.items[p].methods))))
+        for places in shuffled([places for _, places in sorted(clips.items())], study.salt, "rows")
+    ]
 
 
 def _cycle(study: Study) -> int:
@@ -55,28 +62,30 @@ def _order(study: Study, number: int) -> list[int]:
     groups = _groups(study)
     square = balanced_square(len(groups[0]))
     row = number // 2 if study.design == "pairwise" else number
-    clips = shuffled(range(len(groups)), study.seed, "clips", number)
+    key = (study.salt, study.seed, number)
+    clips = shuffled(range(len(groups)), *key, "clips")
     half = (len(clips) + 1) // 2
     found: list[int] = []
     for block in range(len(groups[0])):
         # Halves keep to themselves: so a clip comes back after at least half a block.
         parts = (clips[:half], clips[half:])
-        turn = [c for i, part in enumerate(parts) for c in shuffled(part, study.seed, "block", number, block, i)]
+        turn = [c for i, part in enumerate(parts) for c in shuffled(part, *key, "block", block, i)]
         found += [groups[clip][square[(row + clip) % len(square)][block]] for clip in turn]
-    main = list(found)
     kinds = {kind: [p for p, item in enumerate(study.items) if item.kind == kind] for kind in ("repeat", "control")}
-    where = {study.items[place].item: index for index, place in enumerate(main)}
-    wanted = [((where[str(study.items[p].repeat_of)] + len(main) // 2) % len(main), p) for p in kinds["repeat"]]
-    controls = shuffled(kinds["control"], study.seed, "controls", number)
-    wanted += [((2 * k + 1) * len(main) // (2 * len(controls)), p) for k, p in enumerate(controls)]
-    for target, place in sorted(wanted, reverse=True):
-        _insert(found, place, target, study.items)
+    for place in shuffled(kinds["control"], *key, "controls"):
+        _insert(found, place, range(len(found) + 1), study.items, *key, "control", place)
+    places = {item.item: place for place, item in enumerate(study.items)}
+    least = ceil((len(found) + len(kinds["repeat"])) / 3)
+    for place in shuffled(kinds["repeat"], *key, "repeats"):
+        original = found.index(places[str(study.items[place].repeat_of)])
+        away = {gap: original + 1 - gap if gap <= original else gap - original for gap in range(len(found) + 1)}
+        far = [gap for gap in away if away[gap] >= least] or [max(away, key=away.__getitem__)]
+        _insert(found, place, far, study.items, *key, "repeat", place)
     return found
 
 
-def _insert(order: list[int], place: int, target: int, items: Sequence[Item]) -> None:
-    """Insert an item as near to `target` as can be without a neighbour of the same clip."""
+def _insert(order: list[int], place: int, gaps: Sequence[int], items: Sequence[Item], *salt: object) -> None:
+    """Insert an item into any of the gaps, where that can be without a neighbour of the same clip."""
     clip = items[place].clip_id
-    gaps = sorted(range(len(order) + 1), key=lambda gap: (abs(gap - target), gap))
-    free = [gap for gap in gaps if all(items[p].clip_id != clip for p in order[max(0, gap - 1) : gap + 1])]
-    order.insert((free or gaps)[0], place)
+    free = [gap for gap in gaps if all(items[p].clip_id != clip for p in order[max(0, gap - 1) : gap + 1])] or gaps
+    order.insert(free[picked(len(free), *salt)], place)

@@ -58,9 +58,13 @@ def answer_files(paths: Sequence[Path]) -> list[Path]:
         If a path does not exist, or a folder holds no answers.
 
     """
-    files = []
+    files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        try:
+            folder = path.is_dir()
+        except OSError as error:
+            raise A2IBenchError(f"{str(path)[:80]} can't be read: {error.strerror or error}.") from None
+        if not folder:
             files.append(path)
             continue
         database = path / "ratings.sqlite"
@@ -84,12 +88,16 @@ def study_of(paths: Sequence[Path]) -> Path:
         If there is none, or more than one.
 
     """
-    folders = {
-        folder
-        for path in paths
-        for folder in [next((one for one in (path, *path.resolve().parents) if (one / "study.toml").is_file()), None)]
-        if folder is not None
-    }
+    try:
+        folders = {
+            folder
+            for path in paths
+            for one in [(path, *path.resolve().parents)]
+            for folder in [next((place for place in one if (place / "study.toml").is_file()), None)]
+            if folder is not None
+        }
+    except OSError as error:
+        raise A2IBenchError(f"The answers can't be read: {error.strerror or error}; name their files.") from None
     if len({folder.resolve() for folder in folders}) > 1:
         names = ", ".join(sorted(map(str, folders)))
         raise A2IBenchError(f"The answers lie in several studies ({names}); aggregate each by itself.")
@@ -181,6 +189,8 @@ def _answer(row: Mapping[str, Any], where: str, study: Study) -> Answer:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "a list or an object"  # as deep as JSON may be: it is never written out
     return "" if value is None else str(value).strip()
 
 
@@ -265,6 +275,8 @@ def _decoded(data: bytes, file: Path) -> str:
 
 def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     first = text.lstrip().splitlines()[0]
+    blank = text[: len(text) - len(text.lstrip())]
+    before = len(blank.splitlines())  # lines before the header
     delimiter = max(",;\t", key=first.count)
     # Strict: else a quote that is never closed swallows all rows after it without a word.
     reader = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter, strict=True)
@@ -279,7 +291,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for fields in reader:
             if not any(field.strip() for field in fields):
                 continue
-            where = f"{file}, line {reader.line_num}"
+            where = f"{file}, line {before + reader.line_num}"
             if len(fields) != len(header):
                 raise A2IBenchError(
                     f"{where}: the row has {len(fields)} fields and the header {len(header)}; use the file as it was."
@@ -287,7 +299,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield where, dict(zip(header, fields, strict=True))
     except csv.Error as error:
         raise A2IBenchError(
-            f"{file}, line {reader.line_num}: this is no CSV ({error}); use the file as it was."
+            f"{file}, line {before + reader.line_num}: this is no CSV ({error}); use the file as it was."
         ) from None
 
 

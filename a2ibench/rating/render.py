@@ -13,7 +13,7 @@ from typing import Any
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
 from a2ibench.rating.orders import mirrored, orders
-from a2ibench.rating.study import Item, Study, order_number
+from a2ibench.rating.study import Item, Study, check_rater, order_number
 
 PAGE = Path("page", "index.html")
 MEDIA_TYPES = {".webp": "image/webp", ".mp3": "audio/mpeg"}
@@ -31,11 +31,30 @@ def media(study: Study) -> list[str]:
     return sorted({name for item in study.items for name in (*item.shown, *([item.sound] if item.sound else []))})
 
 
-def write_page(study: Study, folder: Path) -> Path:
-    """Write ``page/index.html``: works from disk and needs no network; whoever reads its source learns no method."""
+def write_page(study: Study, folder: Path, rater: str | None = None) -> Path:
+    """Write ``page/index.html``: works from disk and needs no network; whoever reads its source learns no method.
+
+    Parameters
+    ----------
+    study, folder
+        The study and its folder.
+    rater
+        Write ``page/rater-CODE.html`` for this rater alone. It holds no order but this rater's; from all orders
+        together one could work out much of which images are of one method.
+
+    Raises
+    ------
+    A2IBenchError
+        If that is no rater's name, or an image is missing.
+
+    """
+    if rater is not None:
+        check_rater(rater)
     urls = {name: _data_url(folder / "media" / name) for name in media(study)}
-    numbers = range(len(orders(study)))
-    data = page_data(study, study.items, urls, orders(study), [mirrored(study, number) for number in numbers], None)
+    all_orders = orders(study)
+    numbers = range(len(all_orders)) if rater is None else [order_number(rater) % len(all_orders)]
+    chosen, mirrors = [all_orders[number] for number in numbers], [mirrored(study, number) for number in numbers]
+    data = page_data(study, study.items, urls, chosen, mirrors, None) | {"code": rater}
     style, script = part("style.css"), part("page.js")
     policy = (
         f"default-src 'none'; img-src data:; media-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
@@ -49,8 +68,9 @@ def write_page(study: Study, folder: Path) -> Path:
         data=_data_block(data),
         script=f"<script>{script}</script>",
     )
-    write_text(folder / PAGE, text)
-    return folder / PAGE
+    path = folder / (PAGE if rater is None else PAGE.with_name(f"rater-{rater}.html"))
+    write_text(path, text)
+    return path
 
 
 def served_page(study: Study, all_orders: Sequence[Sequence[int]], rater: str) -> str:

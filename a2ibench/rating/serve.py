@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a2ibench.errors import A2IBenchError
 from a2ibench.rating.orders import orders
 from a2ibench.rating.render import MEDIA_TYPES, media, part, served_page, watch_page
-from a2ibench.rating.store import Answer, Store, hashed, now
+from a2ibench.rating.store import Answer, Store, StudyChangedError, hashed, now
 from a2ibench.rating.study import Study
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "x-robots-tag": "noindex, nofollow",
 }
+TELLING = frozenset({"last-modified", "etag"})
+"""Headers of a file that would tell when it was written, and nobody needs: nothing is cached."""
 
 _Asgi = Callable[..., Awaitable[None]]
 
@@ -73,7 +75,8 @@ class Gate:
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [pair for pair in message["headers"] if pair[0].decode() not in HEADERS] + own
+                hidden = HEADERS.keys() | TELLING
+                message["headers"] = [pair for pair in message["headers"] if pair[0].decode() not in hidden] + own
             await send(message)
 
         from starlette.responses import PlainTextResponse
@@ -152,6 +155,8 @@ def application(study: Study, folder: Path, store: Store, researcher: str) -> Ga
             await asyncio.wrap_future(store.put(answer))
         except sqlite3.Error:
             raise HTTPException(503, "the answer could not be written") from None
+        except StudyChangedError:
+            raise HTTPException(409, "the study was changed while the server ran") from None
         return JSONResponse({"item": answer.item, "value": answer.value, "at": answer.at})
 
     async def watch(request: "Request") -> "Response":
@@ -190,7 +195,10 @@ def _refuse_other_sites(request: "Request") -> None:
     from starlette.exceptions import HTTPException
 
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    try:
+        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    except ValueError:  # of "http://[", which no browser sends
+        foreign = True
     if foreign or site not in (None, "same-origin"):
         raise HTTPException(403, "the request comes from another site")
 
@@ -198,14 +206,18 @@ def _refuse_other_sites(request: "Request") -> None:
 async def _given(request: "Request", study: Study) -> Given:
     """Read and check an answer, stopping as soon as something is wrong."""
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "an answer is application/json")
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"an answer has at most {MOST_BYTES} bytes", {"connection": "close"})
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                raise HTTPException(413, f"an answer has at most {MOST_BYTES} bytes", {"connection": "close"})
+    except ClientDisconnect:
+        raise HTTPException(400, "the answer broke off") from None
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

@@ -16,10 +16,14 @@ from secrets import token_urlsafe
 from threading import Thread
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.rating.study import ANSWER_COLUMNS, RATER, Study, Value
+from a2ibench.rating.study import ANSWER_COLUMNS, Study, Value, check_rater
 
 FILE = "ratings.sqlite"
 MOST_PER_COMMIT = 256
+PATIENCE = 10
+"""For so many seconds one waits for another process that has the file."""
+IDLE = 2.0
+"""After so many seconds without an answer all of them are brought from the log (-wal) into the file itself."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS study (digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS links (rater TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE);
@@ -32,6 +36,10 @@ _UPSERT = """
 INSERT INTO answers (study, rater, item, value, seconds, at) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (rater, item) DO UPDATE SET value = excluded.value, seconds = excluded.seconds, at = excluded.at
 """
+
+
+class StudyChangedError(Exception):
+    """The file is of another study by now: study.toml or items.json was changed while the server ran."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +105,25 @@ class Store:
             self._queue.put(None)
             self._writer.join()
             self._writer = None
+        with suppress(sqlite3.Error):  # another process reads or writes: it has the -wal file, and keeps it
+            _settle(self._connection)
         self._connection.close()
 
     def _claim(self) -> None:
         """Note which study the answers are of; refuse one that was changed after the first answer."""
         with _mendable(self.file), _transaction(self._connection):
             found = self._connection.execute("SELECT digest FROM study").fetchone()
-            answered = self._connection.execute("SELECT count(*) FROM answers").fetchone()[0]
-            if found and found[0] != self.study.digest and answered:
+            # What the answers say counts: the note alone could have been written anew in between.
+            others = "SELECT count(*), min(study) FROM answers WHERE study != ?"
+            answered, old = self._connection.execute(others, (self.study.digest,)).fetchone()
+            if answered:
                 raise A2IBenchError(
                     f"{self.file.parent} was changed after the first of {answered} answers (study.toml or items.json: "
-                    f"the digest was {found[0]} and is {self.study.digest}); put it back as it was, or make a new "
+                    f"the digest was {old} and is {self.study.digest}); put it back as it was, or make a new "
                     "study for the new wording."
                 )
+            if found and found[0] == self.study.digest:
+                return
             self._connection.execute("DELETE FROM study")
             self._connection.execute("INSERT INTO study VALUES (?)", (self.study.digest,))
 
@@ -129,11 +143,7 @@ class Store:
 
         """
         for rater in raters:
-            if not RATER.fullmatch(rater):
-                raise A2IBenchError(
-                    f"{rater!r} can't be a rater's name: use letters, digits, spaces and . _ @ -, at most 64, and "
-                    "begin with a letter or digit."
-                )
+            check_rater(rater)
         secrets = {rater: token_urlsafe(24) for rater in raters}
         with _mendable(self.file), _transaction(self._connection):
             rows = [(rater, hashed(secret)) for rater, secret in secrets.items()]
@@ -157,7 +167,8 @@ class Store:
     def put(self, answer: Answer) -> "Future[None]":
         """Write an answer, in place of an earlier one of the same rater to the same item.
 
-        The future is done when the answer is on the disk; it holds sqlite3.Error if that was not possible.
+        The future is done when the answer is on the disk; it holds sqlite3.Error if that was not possible, and
+        `StudyChangedError` if the file is of another study by now.
         """
         if self._writer is None:
             self._writer = Thread(target=self._write, name="answers", daemon=True)
@@ -170,7 +181,12 @@ class Store:
         with closing(_connect(self.file)) as connection:
             going_on = True
             while going_on:
-                taken = [self._queue.get()]
+                try:
+                    taken = [self._queue.get(timeout=IDLE)]
+                except Empty:
+                    with suppress(sqlite3.Error):
+                        _settle(connection)
+                    taken = [self._queue.get()]
                 with suppress(Empty):
                     while len(taken) < MOST_PER_COMMIT:
                         taken.append(self._queue.get_nowait())
@@ -182,11 +198,14 @@ class Store:
     def _commit(connection: sqlite3.Connection, batch: Iterable[tuple[Answer, "Future[None]"]]) -> None:
         # A rater who has gone away (a future that was cancelled) has answered all the same.
         waiting = [(answer, future, future.set_running_or_notify_cancel()) for answer, future in batch]
-        problem: sqlite3.Error | None = None
+        problem: sqlite3.Error | StudyChangedError | None = None
         try:
             with _transaction(connection):
+                noted = connection.execute("SELECT digest FROM study").fetchall()
+                if any(noted != [(answer.study,)] for answer, _, _ in waiting):
+                    raise StudyChangedError("the study was changed while the server ran")
                 connection.executemany(_UPSERT, [answer.row for answer, _, _ in waiting])
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StudyChangedError) as error:
             problem = error
         for _, future, there in waiting:
             if there:
@@ -214,10 +233,17 @@ def hashed(secret: str) -> bytes:
 
 def _connect(file: Path) -> sqlite3.Connection:
     # Of several threads never two at once: see Store.
-    connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # in WAL the default would let a power cut take a commit
     return connection
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    """Bring what stands in the log into the file itself, so that a copy of the file alone is whole."""
+    connection.execute("PRAGMA busy_timeout = 100")  # who reads just now does not make the raters wait
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,9 @@ ANSWER_COLUMNS = ("study", "rater", "item", "value", "seconds", "at")
 """What an answer is, in CSV, in JSON and in SQLite: `Study.digest`, the rater, `Item.item`, the value, the seconds
 that the item was on screen, and when it was answered (ISO 8601, UTC, as ``2026-01-31T12:00:00.000Z``)."""
 
+_Name = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+_Image = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.webp$")]
+_Sound = Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.mp3$")]
 _Text = Annotated[str, Field(max_length=20_000)]
 _Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -72,7 +76,7 @@ class Exclusion(_Model):
 class Item(_Model):
     """One thing to rate: an image (likert), or two images of one clip (pairwise)."""
 
-    item: str = Field(pattern=r"^[0-9a-f]{12}$")
+    item: _Name
     """Its opaque id."""
     clip_id: str
     """The clip."""
@@ -80,16 +84,16 @@ class Item(_Model):
     """The clip's label."""
     kind: Kind
     """Whether it counts, checks attention (real images), or whether the rater answers alike again."""
-    repeat_of: str | None = None
+    repeat_of: _Name | None = None
     """The id of the item that a repeat shows again. A repeated pair has its sides exchanged. Either of the two may
     come first: each stands half a study away from the other."""
     methods: list[str] = Field(min_length=1, max_length=2)
     """The method of each image: one (likert) or two, first and second (pairwise)."""
     images: list[str] = Field(min_length=1, max_length=2)
     """The sha256 of each image's file, as it lay in the run."""
-    shown: list[str] = Field(min_length=1, max_length=2)
+    shown: list[_Image] = Field(min_length=1, max_length=2)
     """The name of each image in ``media/``."""
-    sound: str | None = None
+    sound: _Sound | None = None
     """The name of the sound in ``media/`` (pairwise only)."""
 
     @model_validator(mode="after")
@@ -118,6 +122,7 @@ class _Key(_Model):
     """What ``items.json`` holds."""
 
     version: Literal[1] = 1
+    salt: str = Field(pattern=r"^[0-9a-f]{32}$")
     suite: str
     clips: str
     methods: list[str]
@@ -133,7 +138,7 @@ class Study(_Model):
     design: Design
     """``likert`` or ``pairwise``."""
     seed: int
-    """The seed of the orders."""
+    """The seed of the orders, together with the salt."""
     question: str
     """What is asked of each item; ``{label}`` stands for the clip's label."""
     instructions: str
@@ -144,6 +149,9 @@ class Study(_Model):
     """The ends of the scale."""
     exclusion: Exclusion
     """Who is left out."""
+    salt: str
+    """32 random hexadecimal digits that go into all names and orders, so that nobody without them can work out
+    either."""
     suite: str
     """The suite with its version, as mini@1."""
     clips: str
@@ -167,8 +175,18 @@ class Study(_Model):
                     f"the design is {self.design!r}, but the items are of another: it was chosen by `a2ibench rate "
                     "make` and can't be changed"
                 )
-            if item.repeat_of is not None and item.repeat_of not in known:
-                raise ValueError(f"the item {item.item} repeats the item {item.repeat_of}, which is not there")
+            if item.repeat_of is not None and (item.repeat_of not in known or known[item.repeat_of].kind != "main"):
+                raise ValueError(
+                    f"the item {item.item} repeats the item {item.repeat_of}, which is not there or is no main item"
+                )
+        main = Counter(item.clip_id for item in self.items if item.kind == "main")
+        if not main:
+            raise ValueError("no item is of the kind 'main', so there is nothing to rate")
+        if len(set(main.values())) > 1:
+            raise ValueError(
+                f"the clip {max(main, key=main.__getitem__)!r} has more main items than "
+                f"{min(main, key=main.__getitem__)!r}, and every clip must have as many"
+            )
         return self
 
     @classmethod
@@ -182,7 +200,7 @@ class Study(_Model):
 
         """
         texts = _read(folder / "study.toml", tomllib.loads, _Texts)
-        key = _read(folder / "items.json", json.loads, _Key)
+        key = _read(folder / "items.json", _json, _Key)
         try:
             return cls(**{name: getattr(texts, name) for name in _Texts.model_fields}, **_without_version(key))
         except ValidationError as error:
@@ -230,6 +248,27 @@ def shuffled(things: Sequence[_T], *salt: object) -> list[_T]:
     return [things[place] for place in sorted(range(len(things)), key=rank)]
 
 
+def check_rater(name: str) -> None:
+    """Refuse what can't be a rater's name.
+
+    Raises
+    ------
+    A2IBenchError
+        With what a name may be.
+
+    """
+    if not RATER.fullmatch(name):
+        raise A2IBenchError(
+            f"{name[:80]!r} can't be a rater's name: use letters, digits, spaces and . _ @ -, at most 64, and begin "
+            "with a letter or digit."
+        )
+
+
+def picked(count: int, *salt: object) -> int:
+    """Pick a number from 0 to `count` - 1 by the salt alone."""
+    return int.from_bytes(hashlib.sha256(json.dumps(salt).encode()).digest()[:8], "big") % count
+
+
 def _read(file: Path, parse: Callable[[str], Any], model: type[_Model]) -> Any:
     """Read a file of a study folder and check it against its model."""
     try:
@@ -242,6 +281,12 @@ def _read(file: Path, parse: Callable[[str], Any], model: type[_Model]) -> Any:
         raise A2IBenchError(f"{file} is not right: {_first(error)}; mend it.") from None
     except (ValueError, RecursionError) as error:  # of TOML, JSON or UTF-8
         raise A2IBenchError(f"{file} can't be read ({error}); mend it.") from None
+
+
+def _json(text: str) -> Any:
+    found = json.loads(text)
+    json.dumps(found, ensure_ascii=False).encode()  # a lone half of a surrogate pair is no text: UnicodeEncodeError
+    return found
 
 
 def _first(error: ValidationError) -> str:

@@ -94,7 +94,7 @@ def _method_cells(row: MethodRating, likert: bool) -> list[str]:
 def _heads(likert: bool) -> list[str]:
     if likert:
         return ["method", "mean ± sd", "95 % interval", "median", "ratings 1 · 2 · 3 · 4 · 5", "n"]
-    return ["method", "won, %", "95 % interval", "strength", "lost · won", "n"]
+    return ["method", "mean share won, %", "95 % interval", "strength", "lost · won", "n"]
 
 
 def _name(row: MethodRating) -> str:

@@ -40,13 +40,13 @@ def study_of(items, methods, design="likert", exclusion=None, title="Known"):
             repeat_of=None if again is None else f"{again:012x}",
             methods=sides,
             images=["0" * 64] * len(sides),
-            shown=["a.webp"] * len(sides),
+            shown=["0" * 12 + ".webp"] * len(sides),
         )
         for number, clip, kind, sides, again in items
     ]
     return Study(
         title=title, design=design, seed=0, question="q", instructions="", consent="", scale={},
-        exclusion=exclusion or {}, suite="tiny@1", clips="digest", methods=methods, runs={}, items=made,
+        exclusion=exclusion or {}, suite="tiny@1", clips="digest", methods=methods, salt="0" * 32, runs={}, items=made,
     )  # fmt: skip
 
 
@@ -553,3 +553,22 @@ def test_wrong_use_gets_one_sentence(rated, run_cli, tmp_path):
     ):
         assert sentence in run_cli("rate", "aggregate", *arguments).sentence
     assert not list(folder.glob("results/*"))
+
+
+def test_with_answers_missing_the_mean_share_and_the_counts_are_each_what_they_say():
+    rows = {rater: dict(row) for rater, row in CHOSEN.items()}
+    clips = {}
+    study = study_of(PAIRS, ["a", "b", "c"], "pairwise")
+    for place, item in enumerate(study.items):
+        if item.kind == "main" and "a" in item.methods:
+            clips.setdefault(item.clip_id, []).append(place)
+    del rows["Cleo"][clips["c0"][0]]
+    a = next(row for row in aggregate(ratings_of(rows), study).kept.methods if row.method == "a")
+    shares = []
+    for given in rows.values():
+        for places in clips.values():
+            won = [(study.items[p].methods[0] == "a") == (given[p] == F) for p in places if p in given]
+            shares.append(sum(won) / len(won))
+    assert a.mean == pytest.approx(100 * sum(shares) / len(shares))
+    assert (sum(a.histogram), a.n) == (11, 11)
+    assert a.mean != pytest.approx(100 * a.histogram[1] / a.n)

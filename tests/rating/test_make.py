@@ -14,6 +14,7 @@ from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import Clip, ClipSet, load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.rating.make import Run, _shown, draw_clips, make_study, read_runs
+from a2ibench.rating.orders import orders
 from a2ibench.rating.render import media, write_page
 from a2ibench.rating.study import Study
 
@@ -73,6 +74,35 @@ def test_metadata_of_the_file_is_dropped_and_the_middle_is_kept(tmp_path):
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (512, 512)
         assert np.abs(np.asarray(image).astype(int)[20:-20, 20:-20] - (200, 40, 40)).max() < 25
+
+
+def test_every_study_has_its_own_names(rating_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    a, b = (remake(None, rating_data, tmp_path / name, salt=None) for name in "ab")
+    assert {(item.clip_id) for item in a.items} == {(item.clip_id) for item in b.items}
+    assert not {item.item for item in a.items} & {item.item for item in b.items}
+    assert not set(media(a)) & set(media(b))
+    for study, name in ((a, "a"), (b, "b")):
+        sent = tree(tmp_path / name / "page") | tree(tmp_path / name / "media")
+        assert not any(study.salt.encode() in data for data in sent.values())
+
+
+def test_the_time_of_a_file_tells_nothing(rating_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    remake(None, rating_data, tmp_path / "study")
+    assert len({file.stat().st_mtime_ns for file in (tmp_path / "study" / "media").iterdir()}) == 1
+
+
+def test_a_page_for_one_rater_holds_one_order(tiny_study, run_cli):
+    folder = tiny_study(design="pairwise")
+    study = Study.load(folder)
+    done = run_cli("rate", "page", folder, "--rater", "R07", "--rater", "Zoë", "--json")
+    pages = json.loads(done.out)["pages"]
+    assert pages == [str(folder / "page" / "rater-R07.html"), str(folder / "page" / "rater-Zoë.html")]
+    data = json.loads(re.search(r'id="study">(.*?)</script>', (folder / "page" / "rater-R07.html").read_text())[1])
+    assert (data["code"], data["rater"]) == ("R07", None)
+    assert (data["orders"], data["mirrored"]) == ([orders(study)[7]], [True])
+    assert "can't be a rater's name" in run_cli("rate", "page", folder, "--rater", "../x").sentence
 
 
 # ------------------------------------------------------------------------------------------------ fairness
@@ -186,10 +216,10 @@ def test_clips_are_drawn_evenly_over_labels_and_by_the_seed(counts, wanted, per_
 def remake(study, rating_data, out, **options):
     runs = read_runs([str(rating_data / "runs" / method) for method in METHODS], "tiny@1")
     chosen = {"count": 4, "repeats": 2, "controls": 2, **options}
-    return make_study(runs, load_clips(rating_data / "clips"), out, suite="tiny@1", **chosen)
+    return make_study(runs, load_clips(rating_data / "clips"), out, suite="tiny@1", **{"salt": "5a17" * 8, **chosen})
 
 
-def test_equal_arguments_make_equal_files(tiny_study, rating_data, tmp_path, monkeypatch):
+def test_equal_arguments_and_an_equal_salt_make_equal_files(tiny_study, rating_data, tmp_path, monkeypatch):
     monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
     old = tree(tiny_study())
     remake(None, rating_data, tmp_path / "again")
@@ -223,6 +253,19 @@ def test_an_existing_study_is_never_written_over(tiny_study, rating_data):
     with pytest.raises(A2IBenchError, match="never written over"):
         remake(None, rating_data, folder)
     assert tree(folder) == before
+
+
+def test_what_fails_leaves_nothing(rating_data, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.rating.make.write_page", fail)
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        with pytest.raises(KeyboardInterrupt):
+            remake(None, rating_data, tmp_path / name)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +326,14 @@ def scores_only(folder):
             "suite vggsound@1, not of tiny@1",
         ),
         (["run"], lambda run: (run / "run.json").write_text("{"), "run.json is broken"),
+        (["run"], lambda run: (run / "run.json").write_text("[" * 200_000), "run.json is broken"),
+        (["run"], lambda run: (run / "run.json").write_text('{"method": "a\\ud800"}'), "can't be a method's name"),
+        (["run"], lambda run: (run / "run.json").write_text('{"method": ""}'), "can't be a method's name"),
+        ([" =run"], lambda run: None, "can't be a method's name"),
+        (["a\x07=run"], lambda run: None, "can't be a method's name"),
+        (["a\udcff=run"], lambda run: None, "can't be a method's name"),
+        (["x" * 201 + "=run"], lambda run: None, "can't be a method's name"),
+        (["x" * 300], lambda run: None, "can't be read"),
         (["run"], scores_only, "mine=FOLDER"),
     ],
 )

@@ -307,6 +307,18 @@ def test_a_broken_memory_does_no_harm(tiny_study, opened):
         page.locator("#amount", has_text=expected).wait_for()
 
 
+def test_a_page_for_one_rater_proposes_the_code_and_has_that_order(tiny_study, opened):
+    folder = tiny_study()
+    study = Study.load(folder)
+    page = opened(write_page(study, folder, "R07").as_uri())
+    assert page.get_by_label("Your name").input_value() == "R07"
+    begin(page)
+    page.wait_for_selector(READY)
+    rate(page, 2, "45")
+    kept = json.loads(page.evaluate("localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith('R07')))"))
+    assert {row["item"] for row in kept} == {study.items[place].item for place in orders(study)[7][:2]}
+
+
 def test_texts_of_the_study_are_shown_as_text(tiny_study, opened):
     folder = tiny_study()
     evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"

@@ -27,13 +27,13 @@ def made(design="likert", title="t"):
             kind="main",
             methods=sides,
             images=["0" * 64] * len(sides),
-            shown=["a.webp"] * len(sides),
+            shown=["0" * 12 + ".webp"] * len(sides),
         )
         for number in range(3)
     ]
     return Study(
         title=title, design=design, seed=0, question="q", instructions="", consent="", scale={}, exclusion={},
-        suite="s@1", clips="0", methods=["alphadraw", "betapaint"], runs={}, items=items,
+        suite="s@1", clips="0", methods=["alphadraw", "betapaint"], salt="0" * 32, runs={}, items=items,
     )  # fmt: skip
 
 
@@ -306,3 +306,38 @@ def test_a_huge_file_is_not_read(tmp_path, study, line, monkeypatch):
     monkeypatch.setattr(readers, "MOST_ANSWERS", 1)
     with pytest.raises(A2IBenchError, match="more than 1 answers"):
         read_ratings([csv_file(tmp_path, line(0, 4), line(1, 4))], study)
+
+
+@pytest.mark.parametrize("blank", ["", "\n", "\n\n\n", " \r\n\r\n"])
+def test_the_line_of_a_fault_counts_blank_lines(tmp_path, study, line, blank):
+    file = tmp_path / "r.csv"
+    file.write_bytes((blank + "\n".join((HEADER, line(0), "", line(1, "9")))).encode())
+    number = blank.count("\n") + 4
+    with pytest.raises(A2IBenchError, match=rf"r\.csv, line {number}: the value '9'"):
+        read_ratings([file], study)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("x" * 300, None),
+        ("r.json", "[" * 200_000),
+        ("r.json", '{"study": "s", "rater": "\\ud800", "answers": [{"item": "\\ud800", "value": 1}]}'),
+    ],
+)
+def test_files_that_would_break_the_reader_are_one_sentence(tmp_path, study, path, text):
+    if text is not None:
+        (tmp_path / path).write_text(text)
+    for work in (lambda: read_ratings([tmp_path / path], study), lambda: study_of([tmp_path / path])):
+        with pytest.raises(A2IBenchError) as caught:
+            work()
+        str(caught.value).encode()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_value_as_deep_as_json_may_be_is_refused(tmp_path, study):
+    for depth in (5, 400, 900, 960, 990):
+        answers = f'[{{"item": "{study.items[0].item}", "value": {"[" * depth}{"]" * depth}}}]'
+        (tmp_path / "r.json").write_text(f'{{"study": "{study.digest}", "rater": "R1", "answers": {answers}}}')
+        with pytest.raises(A2IBenchError, match=r"none that can be given|not whole JSON"):
+            read_ratings([tmp_path / "r.json"], study)

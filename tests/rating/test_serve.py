@@ -246,6 +246,7 @@ def test_other_content_types_are_refused(site, kind):
         ({"origin": "http://evil.test"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": ""}, 403),
+        ({"origin": "http://["}, 403),
         ({"origin": "http://study.test.evil.test"}, 403),
         ({"origin": "http://study.test:81"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
@@ -257,6 +258,24 @@ def test_other_content_types_are_refused(site, kind):
 def test_other_sites_are_refused(site, headers, status):
     assert site.post(headers=headers).status_code == status
     assert len(site.answers()) == (status == 200)
+
+
+def test_an_answer_that_breaks_off_is_refused_without_a_traceback(site):
+    sent = []
+    scope = {
+        "type": "http", "method": "POST", "path": f"/r/{site.secrets['R01']}/answers", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http", "root_path": "",
+    }  # fmt: skip
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(application(site.study, site.folder, site.store, RESEARCHER)(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert site.answers() == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -281,6 +300,7 @@ def test_every_answer_has_the_headers(site):
     ]
     assert {answer.status_code for answer in answers} == {200, 307, 403, 404, 405, 422}
     for answer in answers:
+        assert not {"etag", "last-modified", "server"} & set(answer.headers), "when a file was written tells its kind"
         assert {name: answer.headers.get_list(name) for name in HEADERS} == {n: [v] for n, v in HEADERS.items()}
         assert "set-cookie" not in answer.headers
         assert "access-control-allow-origin" not in answer.headers
@@ -395,6 +415,47 @@ def test_a_study_that_was_changed_after_the_first_answer_is_refused(tiny_study):
         Store(folder, Study.load(folder))
     toml.write_text(changed)
     Store(folder, Study.load(folder)).close()
+
+
+def test_a_study_that_is_changed_while_its_server_runs_takes_no_more_answers(tiny_study):
+    folder = tiny_study()
+    toml = folder / "study.toml"
+    old, new = toml.read_text(), toml.read_text().replace("very relevant", "most relevant")
+    made = Site(folder)
+    toml.write_text(new)
+    Store(folder, Study.load(folder)).close()  # as `invite` does; nobody has answered yet
+    answer = made.post()
+    assert (answer.status_code, answer.json()["error"]) == (409, "the study was changed while the server ran")
+    assert made.answers() == []
+    toml.write_text(old)
+    Store(folder, Study.load(folder)).close()
+    assert made.post().status_code == 200
+    made.close()
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as connection, connection:
+        connection.execute("UPDATE study SET digest = 'rewritten'")
+    toml.write_text(new)
+    for _ in range(2):
+        with pytest.raises(A2IBenchError, match="was changed after the first of 1 answers"):
+            Store(folder, Study.load(folder))
+
+
+def test_the_file_alone_is_whole_when_nobody_answers_and_after_the_end(tiny_study, monkeypatch, kept):
+    monkeypatch.setattr("a2ibench.rating.store.IDLE", 0.05)
+    made = Site(tiny_study())
+    made.post()
+    log = made.folder / f"{FILE}-wal"
+    until = time.monotonic() + 5
+    while log.stat().st_size and time.monotonic() < until:
+        time.sleep(0.02)
+    assert log.stat().st_size == 0
+    copy = made.folder / "copy"
+    copy.mkdir()
+    (copy / FILE).write_bytes((made.folder / FILE).read_bytes())
+    assert len(kept(copy)) == 1
+    assert made.post("R02").status_code == 200  # and it goes on
+    made.close()
+    assert not log.exists() or not log.stat().st_size
+    assert len(kept(made.folder)) == 2
 
 
 def test_a_file_that_is_no_database_is_refused(tiny_study):
@@ -584,3 +645,13 @@ def test_invite_prints_links_that_work(tiny_study, start_server, run_cli):
     named = json.loads(run_cli("rate", "invite", folder, "--rater", "anna", "--json").out)
     assert list(named) == ["anna"]
     assert named["anna"].startswith("http://127.0.0.1:8000/r/")
+
+
+def test_the_addresses_are_one_line_of_json(tiny_study, monkeypatch, run_cli):
+    def at_once(folder, *, host, port, announce):
+        announce("http://127.0.0.1:8000", "http://127.0.0.1:8000/w/secret/")
+
+    monkeypatch.setattr("a2ibench.rating.serve.serve", at_once)
+    done = run_cli("rate", "serve", tiny_study(), "--json")
+    assert json.loads(done.out) == {"address": "http://127.0.0.1:8000", "progress": "http://127.0.0.1:8000/w/secret/"}
+    assert done.out.count("\n") == 1

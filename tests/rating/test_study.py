@@ -24,7 +24,7 @@ def study_of(clips, methods, *, design="likert", repeats=0, controls=0):
             repeat_of=repeat_of,
             methods=sides,
             images=["0" * 64] * len(sides),
-            shown=["a.webp"] * len(sides),
+            shown=["0" * 12 + ".webp"] * len(sides),
         )
 
     treatments = [[f"m{m}"] for m in range(methods)]
@@ -40,7 +40,8 @@ def study_of(clips, methods, *, design="likert", repeats=0, controls=0):
         items.append(item(2000 + number, number % clips, "control", sides))
     return Study(
         title="t", design=design, seed=3, question="q", instructions="", consent="", scale={}, exclusion={},
-        suite="s@1", clips="0", methods=[f"m{m}" for m in range(methods)], runs={}, items=shuffled(items, "test"),
+        suite="s@1", clips="0", methods=[f"m{m}" for m in range(methods)], salt="0" * 32, runs={},
+        items=shuffled(items, "test"),
     )  # fmt: skip
 
 
@@ -114,11 +115,35 @@ def test_orders_differ_from_rater_to_rater_and_never_from_call_to_call():
     assert len({tuple(order) for order in found}) == len(found)
     assert orders(study_of(15, 3, repeats=5, controls=5)) == found
     assert orders(study.model_copy(update={"seed": 4})) != found
+    assert orders(study.model_copy(update={"salt": "1" * 32})) != found
     # What was given once must be given for ever, or a rater who comes back sees another order.
     assert found[7][:10] == PINNED
 
 
-PINNED = [33, 54, 35, 43, 13, 31, 8, 7, 39, 16]
+PINNED = [24, 45, 19, 13, 4, 2, 23, 51, 26, 21]
+
+
+@pytest.mark.parametrize("design", ["likert", "pairwise"])
+def test_a_place_tells_little_of_what_kind_an_item_is(design):
+    study = study_of(15, 3, design=design, repeats=5, controls=5)
+    controls, gaps = set(), set()
+    for order in orders(study):
+        shown = [study.items[place] for place in order]
+        where = {item.item: index for index, item in enumerate(shown)}
+        controls |= {where[item.item] for item in shown if item.kind == "control"}
+        gaps |= {abs(where[item.item] - where[item.repeat_of]) for item in shown if item.repeat_of}
+    assert len(controls) > 0.8 * len(study.items)
+    assert len(gaps) >= 15
+
+
+def test_which_column_of_the_square_is_whose_follows_from_the_salt():
+    study = study_of(4, 4)
+    firsts = set()
+    for number in range(8):
+        salted = study.model_copy(update={"salt": f"{number:032x}"})
+        seen = {study.items[place].clip_id: tuple(study.items[place].methods) for place in reversed(orders(salted)[0])}
+        firsts.add(tuple(sorted(seen.items())))
+    assert len(firsts) >= 6
 
 
 def test_one_clip_and_one_method_have_an_order_as_well():
@@ -205,6 +230,46 @@ SPOILT = {
         spoil_items(lambda key: [item.update(repeat_of="0" * 12) for item in key["items"] if item["repeat_of"]]),
         "not there",
     ),
+    "a repeat of a control": (
+        spoil_items(
+            lambda key: [
+                item.update(repeat_of=next(i["item"] for i in key["items"] if i["kind"] == "control"))
+                for item in key["items"]
+                if item["repeat_of"]
+            ]
+        ),
+        "no main item",
+    ),
+    "a way out of the folder": (
+        spoil_items(lambda key: key["items"][0].update(shown=["../../etc/passwd"])),
+        r"items.0.shown.0.*match",
+    ),
+    "a sound that is none": (spoil_items(lambda key: key["items"][0].update(sound="/etc/passwd")), r"sound.*match"),
+    "a line break in a name": (
+        spoil_items(lambda key: key["items"][0].update(shown=["0" * 12 + ".webp\n"])),
+        r"shown.*match",
+    ),
+    "no salt": (spoil_items(lambda key: key.pop("salt")), "salt"),
+    "a short salt": (spoil_items(lambda key: key.update(salt="0")), "salt"),
+    "no main item": (
+        spoil_items(lambda key: key.update(items=[i for i in key["items"] if i["kind"] == "control"])),
+        "nothing to rate",
+    ),
+    "no items at all": (spoil_items(lambda key: key.update(items=[])), "nothing to rate"),
+    "an item too few": (
+        spoil_items(
+            lambda key: key["items"].remove(
+                next(
+                    i
+                    for i in key["items"]
+                    if i["kind"] == "main" and i["item"] not in {j["repeat_of"] for j in key["items"]}
+                )
+            )
+        ),
+        "every clip must have as many",
+    ),
+    "half a character": (spoil_items(lambda key: key["items"][0].update(label="\ud800")), "items.json can't be read"),
+    "too deep": (lambda folder: (folder / "items.json").write_text("[" * 200_000), "items.json can't be read"),
     "no JSON": (lambda folder: (folder / "items.json").write_text("{"), "items.json can't be read"),
 }
 

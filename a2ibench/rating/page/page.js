@@ -167,7 +167,7 @@ function showWelcome() {
   at("agree").required = Boolean(study.consent.trim());
   at("agree").checked = agreed;
   at("who").hidden = served;
-  at("rater").value = rater ?? stored(keyOf("")) ?? "";
+  at("rater").value = rater ?? study.code ?? stored(keyOf("")) ?? "";
   showAmount();
   show("welcome");
 }
