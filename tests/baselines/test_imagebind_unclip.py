@@ -141,5 +141,5 @@ def test_the_papers_suite_says_what_to_fetch(fresh_cache):
     ]
     with pytest.raises(A2IBenchError, match="stable-diffusion-2-1-unclip") as absent:
         prepare(suite, "imagebind")
-    assert "about 8 GB" in str(absent.value)
+    assert "about 5.5 GB" in str(absent.value)
     assert Path(fresh_cache).name in str(absent.value)
