@@ -17,7 +17,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import read_limited, write_text
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
-from a2ibench.results import Clips, Result, Score
+from a2ibench.results import HUMAN, Clips, Result, Score
 
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
@@ -33,8 +33,6 @@ SHUFFLED = "shuffled images"
 """The sanity row that stands below the methods; the others stand above them."""
 _RESAMPLES = 2_000  # of the intervals of differences: a tail of 2.5 % is known to 0.35 %
 _ORDER = ("AIS", "IIS", "AIC", "FID", "KID")
-HUMAN = "human"
-"""The column of ratings by people, which no sanity row has."""
 _MOST_BYTES = 256 * 2**20
 _SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.

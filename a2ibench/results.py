@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
+HUMAN = "human"
+"""The metric of ratings by people: `a2ibench rate aggregate` writes it, nothing here computes it."""
 PACKAGES = (
     "torch", "torchvision", "numpy", "scipy", "diffusers", "transformers", "open_clip_torch", "accelerate",
     "pytorch-fid", "pillow", "soundfile", "soxr", "av", "safetensors", "tokenizers", "pydantic",

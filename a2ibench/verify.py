@@ -25,7 +25,7 @@ from a2ibench import __version__
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited, write_bytes, write_text
-from a2ibench.results import Result, Score
+from a2ibench.results import HUMAN, Result, Score
 from a2ibench.submission import Hashed, MethodCard, Outputs, RunRecord, Stage, read_outputs
 from a2ibench.submit import (
     PICTURES,
@@ -577,7 +577,10 @@ def _check_scores(row: _Row, given: Outputs, clips: ClipSet, tools: _Tools, repo
     """Score the images and the sanity rows again, and name what differs."""
     from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
 
-    told = row.result
+    # What people said is no function of the images: it is left out here, and a note says so.
+    told = row.result.model_copy(update={"scores": [each for each in row.result.scores if each.metric != HUMAN]})
+    if len(told.scores) < len(row.result.scores):
+        report.notes.append("The human ratings can't be recomputed from the images; their study has them.")
     scorer = Scorer(tools.suite, clips, own_data=tools.own_data, device=tools.device, stage=tools.stage)
     try:
         wanted = chosen_metrics([score.metric for score in told.scores])

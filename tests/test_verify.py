@@ -80,6 +80,16 @@ def test_states_rise_with_what_is_at_hand(check, row, noise):
     assert state_of(row) == "re-scored"
 
 
+def test_human_ratings_are_left_out_and_said(check, row, noise):
+    """`rate aggregate --write-results` puts them there; nobody can recompute them from the images."""
+    human = {"metric": "human", "value": 4.0, "low": 3.5, "high": 4.5, "n": 255, "higher_is_better": True, "unit": ""}
+    edit(row / "result.json", lambda r: r["scores"].append({**human, "signature": "human|v:1|design:likert"}))
+    outcome = check("--outputs", noise)
+    assert outcome.code == 0, outcome.out
+    assert "human ratings can't be recomputed" in outcome.out
+    assert state_of(row) == "re-scored"
+
+
 def test_a_zip_is_as_good_as_a_folder(check, row, noise, tmp_path):
     shutil.make_archive(str(tmp_path / "noise"), "zip", noise)
     outcome = check("--outputs", "noise.zip", "--json")

@@ -9,9 +9,7 @@ from a2ibench.metrics import Signature
 from a2ibench.rating.aggregate import Human
 from a2ibench.rating.make import Run
 from a2ibench.rating.study import Study
-from a2ibench.results import Result, Score
-
-HUMAN = "human"
+from a2ibench.results import HUMAN, Result, Score
 
 
 def human_scores(human: Human) -> dict[str, Score]:
