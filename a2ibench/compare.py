@@ -14,6 +14,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.ranks import paired_differences
 from a2ibench.metrics.stats import clips_needed, holm
+from a2ibench.report import format_p
 from a2ibench.results import Result, Score
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ def _pair_table(comparisons: Sequence[Comparison]) -> "Table":
                 Text("" if place else metric if many else metric.replace(".", ".\n")),
                 *(pair if many else scores),
                 Text(f"{each.difference:+.{digits}f}{star} {spread}", style="bold" if star == "*" else ""),
-                f"{each.p_value:.4f}" if each.p_value >= 0.0001 else "<0.0001",
+                format_p(each.p_value),
                 f"{each.wins}/{each.losses}/{each.ties}",
                 "-" if each.clips_needed is None else str(each.clips_needed),
                 end_section=many and place == len(pairs) - 1,

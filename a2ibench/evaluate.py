@@ -5,7 +5,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,21 +20,13 @@ from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.files import save_image, write_text
 from a2ibench.metrics import Metric, Rows, get, mean_score, metrics
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
+from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.suites import Suite
 
 _SANITY = 2  # raised when the sanity rows change: cached ones of another number are made again
 _FEW = 30  # clips
 IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
-Advance = Callable[..., None]
-"""Moves a progress bar by a count, and may give a note to show beside it: ``advance(1, "loss 0.05")``."""
-Stage = Callable[[str, int], Advance]
-"""Opens a progress bar: ``stage("encode images", total)`` gives the function that moves it."""
-
-
-def silent(name: str, total: int) -> Advance:
-    """Show no progress."""
-    return lambda count, note="": None
 
 
 def check_clips(clips: ClipSet, stage: Stage = silent) -> None:

@@ -14,8 +14,7 @@ from a2ibench.checkpoints import cache_dir, sha256_file
 from a2ibench.clips import read_audio, read_image
 from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.errors import A2IBenchError
-
-Advance = Callable[[int], None]
+from a2ibench.progress import Advance
 
 
 class RowCache:

@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +14,8 @@ from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError, A2IBenchWarning, unknown
 from a2ibench.files import check_writable, save_image, write_text
+from a2ibench.progress import Advance
 from a2ibench.suites import Suite
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)

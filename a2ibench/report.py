@@ -38,6 +38,11 @@ def format_score(score: Score) -> str:
     return format_value(score)
 
 
+def format_p(value: float) -> str:
+    """A p-value to four decimals: ``0.0030`` or ``<0.0001``."""
+    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
+
+
 def _bound(value: float | None, score: Score) -> str:
     return "–" if value is None else f"{value:.{_digits(score)}f}"
 

@@ -7,9 +7,10 @@ from typing import Any
 from a2ibench.baselines import get as get_method
 from a2ibench.clips import ClipSet
 from a2ibench.errors import unknown
-from a2ibench.evaluate import Advance, Scorer, Stage, check_clips, chosen_metrics, sanity, silent
+from a2ibench.evaluate import Scorer, check_clips, chosen_metrics, sanity
 from a2ibench.files import check_writable, save_image, write_text
 from a2ibench.generate import Run, prepare
+from a2ibench.progress import Advance, Stage, silent
 from a2ibench.runs import draw_and_score
 from a2ibench.sheets import comparison_sheet
 from a2ibench.suites import Suite

@@ -7,8 +7,9 @@ from pathlib import Path
 from a2ibench.clips import ClipSet
 from a2ibench.evaluate import Images, Scorer, result_of
 from a2ibench.files import save_image
-from a2ibench.generate import Advance, Generated, Run, generate
+from a2ibench.generate import Generated, Run, generate
 from a2ibench.metrics import Metric
+from a2ibench.progress import Advance
 from a2ibench.results import Result
 from a2ibench.sheets import contact_sheet
 

@@ -27,6 +27,7 @@ from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import ClipSet, read_image
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import read_limited
+from a2ibench.progress import Stage, silent
 from a2ibench.unpack import (
     IMAGE_SUFFIXES,
     MOST_BYTES_EACH,
@@ -51,12 +52,7 @@ _RESERVED = {
     "shuffled-images", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
 }  # fmt: skip
 
-Stage = Callable[[str, int], Callable[..., None]]
 _Kept = TypeVar("_Kept")
-
-
-def _silent(name: str, total: int) -> Callable[..., None]:
-    return lambda count: None
 
 
 # -------------------------------------------------------------------------------------------------- the card
@@ -255,7 +251,7 @@ def read_outputs(
     everything: ClipSet | None = None,
     *,
     allow_missing: bool = False,
-    stage: Stage = _silent,
+    stage: Stage = silent,
 ) -> Iterator[Outputs]:
     """Read and check a submission; its files are there as long as the context lasts.
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from a2ibench.escaping import latex_text, markdown_text
-from a2ibench.report import format_score
+from a2ibench.report import format_p, format_score
 from a2ibench.results import Result, Score
 from a2ibench.table1 import Check, Table1, Verdict
 
@@ -108,7 +108,9 @@ def to_markdown(table: Table1) -> str:
     ]
     for o in table.orderings:
         paper, ours = (f"{a:.2f} / {b:.2f}" for a, b in (o.paper, o.ours))
-        lines.append(f"| {o.metric} | {o.better} | {o.worse} | {paper} | {ours} | {_p(o.p_value)} | {o.verdict} |")
+        lines.append(
+            f"| {o.metric} | {o.better} | {o.worse} | {paper} | {ours} | {format_p(o.p_value)} | {o.verdict} |"
+        )
     failed = [check for check in table.checks if not check.holds]
     lines += ["", "## Bands", "", _checked(table)]
     for check in failed:
@@ -116,10 +118,6 @@ def to_markdown(table: Table1) -> str:
     lines += ["", "## Signatures", ""]
     signatures = dict.fromkeys(s.signature for r in table.results for s in r.scores if s.metric in dict(columns(table)))
     return "\n".join([*lines, *(f"- `{signature}`" for signature in signatures)]) + "\n"
-
-
-def _p(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 
 def _checked(table: Table1) -> str:
@@ -222,7 +220,7 @@ def to_terminal(table: Table1) -> "Group":
         parts.append(
             Text(
                 f"  {o.metric}: the paper has {o.better} above {o.worse} ({o.paper[0]:.2f} / {o.paper[1]:.2f}); "
-                f"ours {o.ours[0]:.2f} / {o.ours[1]:.2f}, p {_p(o.p_value)}: {o.verdict}."
+                f"ours {o.ours[0]:.2f} / {o.ours[1]:.2f}, p {format_p(o.p_value)}: {o.verdict}."
             )
         )
     parts.append(Text(_checked(table)))

@@ -9,8 +9,9 @@ from typing import Any
 from a2ibench.baselines import get as get_method
 from a2ibench.checkpoints import cache_dir, sha256_file
 from a2ibench.errors import A2IBenchError
-from a2ibench.evaluate import Stage, check_clips, silent
+from a2ibench.evaluate import check_clips
 from a2ibench.files import check_writable
+from a2ibench.progress import Stage, silent
 from a2ibench.suites import Suite, load_suite
 
 

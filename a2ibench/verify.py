@@ -25,8 +25,9 @@ from a2ibench import __version__
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited, write_bytes, write_text
+from a2ibench.progress import Stage
 from a2ibench.results import HUMAN, Result, Score
-from a2ibench.submission import Hashed, MethodCard, Outputs, RunRecord, Stage, read_outputs
+from a2ibench.submission import Hashed, MethodCard, Outputs, RunRecord, read_outputs
 from a2ibench.submit import (
     PICTURES,
     RESULT_BYTES,

@@ -10,8 +10,8 @@ from noise import draw_noise
 from PIL import Image
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.evaluate import silent
 from a2ibench.leaderboard import load_board
+from a2ibench.progress import silent
 from a2ibench.results import Result
 from a2ibench.submit import read_hashes, write_hashes, write_pictures
 from a2ibench.suites import load_suite

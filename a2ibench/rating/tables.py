@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from a2ibench.escaping import csv_text, latex_text, markdown_text
 from a2ibench.files import save_image, write_text
 from a2ibench.rating.aggregate import Alpha, Findings, Human, MethodComparison, MethodRating
+from a2ibench.report import format_p
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -63,10 +64,6 @@ def _span(low: float | None, high: float | None, digits: int) -> str:
 
 def _or_dash(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def _p(value: float) -> str:
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _alpha(alpha: Alpha) -> str:
@@ -136,7 +133,7 @@ def markdown(human: Human) -> str:
     if kept.comparisons:
         head = ["A", "B", "A − B" if likert else "A preferred to B", "p (Holm)", "pairs"]
         rows = [
-            [markdown_text(c.a), markdown_text(c.b), _versus(c, likert), _p(c.p_value), str(c.n)]
+            [markdown_text(c.a), markdown_text(c.b), _versus(c, likert), format_p(c.p_value), str(c.n)]
             for c in kept.comparisons
         ]
         lines += ["", "## Between the methods", "", *_grid(head, rows)]
@@ -281,7 +278,7 @@ def human_report(human: Human) -> "Group":
     parts.append(grid("Methods", _without_counts(_heads(likert)), [_without_counts(row) for row in rows]))
     if kept.comparisons:
         head = ["A", "B", "A − B" if likert else "A preferred", "p (Holm)"]
-        rows = [[c.a, c.b, _versus(c, likert), _p(c.p_value)] for c in kept.comparisons]
+        rows = [[c.a, c.b, _versus(c, likert), format_p(c.p_value)] for c in kept.comparisons]
         parts.append(grid("Between the methods", head, rows))
     if human.correlations:
         rows = [

@@ -62,12 +62,31 @@ def train_autoencoder(bank: Bank, validation: Bank, work: Path, steps: int = 320
     return fit("vae", vae, loss, steps=steps, lr=1.5e-3, work=work, ema=0.995, report={"psnr": psnr})
 
 
+def build_unet(channels: tuple[int, int], **more: Any) -> Any:
+    """Build a UNet of two stages over the autoencoder's latents; `more` are further settings of its class."""
+    from diffusers import UNet2DConditionModel
+
+    network = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=8,
+        block_out_channels=channels,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=16,
+        **more,
+    )
+    return network.to(memory_format=torch.channels_last)
+
+
 class Denoiser(nn.Module):
     """The UNet and the text encoder, trained together: there is no large CLIP to take a text tower from."""
 
     def __init__(self, vocabulary: int):
         super().__init__()
-        from diffusers import UNet2DConditionModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
         self.text_encoder = CLIPTextModel(
@@ -83,18 +102,7 @@ class Denoiser(nn.Module):
                 pad_token_id=vocabulary - 1,
             )
         )
-        self.unet = UNet2DConditionModel(
-            sample_size=8,
-            in_channels=8,
-            out_channels=8,
-            block_out_channels=(64, 128),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=128,
-            attention_head_dim=4,
-            norm_num_groups=16,
-        ).to(memory_format=torch.channels_last)
+        self.unet = build_unet((64, 128))
 
 
 def scheduler_config() -> dict[str, Any]:

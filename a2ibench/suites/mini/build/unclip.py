@@ -19,7 +19,7 @@ from a2ibench.files import write_text
 from a2ibench.suites.mini.build import perception
 from a2ibench.suites.mini.build.data import Bank
 from a2ibench.suites.mini.build.fit import fit
-from a2ibench.suites.mini.build.stable_diffusion import encode_latents, scheduler_config
+from a2ibench.suites.mini.build.stable_diffusion import build_unet, encode_latents, scheduler_config
 
 DIM = 128
 LENGTH = 20.0
@@ -91,22 +91,7 @@ class UnClip(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from diffusers import UNet2DConditionModel
-
-        self.unet = UNet2DConditionModel(
-            sample_size=8,
-            in_channels=8,
-            out_channels=8,
-            block_out_channels=(48, 96),
-            layers_per_block=1,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=128,
-            attention_head_dim=4,
-            norm_num_groups=16,
-            class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * DIM,
-        ).to(memory_format=torch.channels_last)
+        self.unet = build_unet((48, 96), class_embed_type="projection", projection_class_embeddings_input_dim=2 * DIM)
 
 
 def noising_config() -> dict[str, Any]:
