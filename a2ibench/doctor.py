@@ -40,7 +40,7 @@ def examine() -> dict[str, Any]:
         "cache": {"folder": str(cache_dir()), "bytes": _size(cache_dir())},
         "offline": is_offline(),
         "weights_folder": os.environ.get("A2IBENCH_WEIGHTS"),
-        "suites": {name: load_suite(name).summary for name in suites()},
+        "suites": {name: load_suite(name).file.summary for name in suites()},
         "weights": weights,
         "problems": problems,
     }
@@ -51,13 +51,15 @@ def _shipped_problems() -> list[str]:
     found = []
     for name in suites():
         suite = load_suite(name)
-        for group in ("encoders", "parts"):
-            for entry, table in suite.table.get(group, {}).items():
-                if "file" in table:
-                    try:
-                        suite.part(group, entry).resolve()
-                    except A2IBenchError as error:
-                        found.append(str(error))
+        entries = [
+            *(suite.encoder_part(entry) for entry, told in suite.file.encoders.items() if told.file),
+            *(suite.part(entry) for entry, told in suite.file.parts.items() if told.file),
+        ]
+        for part in entries:
+            try:
+                part.resolve()
+            except A2IBenchError as error:
+                found.append(str(error))
     return found
 
 

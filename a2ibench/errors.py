@@ -11,6 +11,12 @@ class A2IBenchError(Exception):
     """
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that looks most like a wrong one, if any does."""
+    near = get_close_matches(name, sorted(known), n=1, cutoff=0.4)
+    return near[0] if near else None
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
     """Build the error for a wrong name, with the nearest right one.
 
@@ -25,8 +31,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
 
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, names)
+    hint = f"did you mean {near!r}? " if near else ""
     return A2IBenchError(f"There is no {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}.")
 
 

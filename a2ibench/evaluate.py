@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.files import save_image, write_text
-from a2ibench.metrics import Metric, Rows, get, mean_score, metrics
+from a2ibench.metrics import Coverage, Metric, Rows, get, mean_score, metrics
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
@@ -92,7 +91,7 @@ class Scorer:
     suite, clips
         On what.
     own_data
-        Whether the clips are the user's and not the suite's: then signatures name them.
+        Whether the clips are the user's and not the suite's: then a note may say what that means.
     device, batch_size
         How the encoders run.
     stage
@@ -114,14 +113,12 @@ class Scorer:
         self.encoders: dict[str, Encoder] = {
             name: suite.encoder(name, device) for name in (*IMAGE_ENCODERS, "wav2clip", "clip-text")
         }
-        self.notes = [*suite.notes]
-        if own_data and "own_data" in suite.table:
-            self.notes.append(suite.table["own_data"])
+        self.notes = [*suite.file.notes]
+        if own_data and suite.file.own_data:
+            self.notes.append(suite.file.own_data)
         if len(clips) < _FEW:
             self.notes.append(f"Only {len(clips)} clips: intervals are wide, and FID and KID say little.")
-        # A folder may be called anything; in a signature a bar or a plus sign would mean something.
-        name = re.sub(r"[^\w.-]", "-", clips.name)
-        self.setting = f"{suite.id}+{name}.{clips.digest[:8]}" if own_data else suite.id
+        self.setting = suite.setting(clips)
         text = self.encoders["clip-text"]
         distinct = sorted(set(clips.labels))
         by_label = dict(zip(distinct, text_rows(text, distinct), strict=True))
@@ -151,8 +148,8 @@ class Scorer:
     def rows(self, images: Images, name: str = "images") -> list[Rows]:
         """Encode a set of images: first images, second images and so on, a row per clip in each.
 
-        A clip without an image gets its reference's rows, so that arrays keep their shape; `score` puts its
-        values to the worst, and only ``generated/inception`` (a set, not rows per clip) leaves it out.
+        A clip without an image gets another's rows, so that arrays keep their shape; `score` puts its values to the
+        worst, and only ``generated/inception`` (a set, not rows per clip) leaves it out.
         """
         depth = images_per_clip(images)
         there = {clip_id: images[clip_id] for clip_id in self.clips.ids if images.get(clip_id)}
@@ -160,26 +157,20 @@ class Scorer:
         generated = self._image_rows(f"encode {name}", paths)
         place = {clip_id: depth * index for index, clip_id in enumerate(there)}
         given = np.array([clip_id in there for clip_id in self.clips.ids])
-        first = np.array([place[clip_id] for clip_id in self.clips.ids if clip_id in there])
-
-        def filled(rows: np.ndarray, instead: np.ndarray, index: int) -> np.ndarray:
-            complete = instead.astype(rows.dtype, copy=True)
-            complete[given] = rows[first + index]
-            return complete
-
-        reference = self._shared["reference/clip-image"]
+        first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
         seen = generated["classifier"].argmax(axis=1)
         return [
             Rows(
                 labels=self.clips.labels,
                 arrays={
                     **self._shared,
-                    "generated/clip-image": filled(generated["clip-image"], reference, index),
+                    "generated/clip-image": generated["clip-image"][first + index],
                     "generated/inception": generated["inception"],
-                    "generated/category": filled(seen, np.zeros(len(self.clips)), index),
+                    "generated/category": seen[first + index],
                 },
                 categories=self._categories,
                 clip_ids=self.clips.ids,
+                given=given,
             )
             for index in range(depth)
         ]
@@ -201,8 +192,8 @@ class Scorer:
         views = self.rows(images, name)
         missing = tuple(clip_id for clip_id in self.clips.ids if not images.get(clip_id))
         absent = np.isin(self.clips.ids, missing)
-        short = {n: f"{n}.{encoder.weights[:8]}" for n, encoder in self.encoders.items()}
-        short["clip-image"] = short["clip-text"] = f"clip.{self.encoders['clip-image'].weights[:8]}"
+        coverage = Coverage(len(views), len(self.clips) - len(missing), len(self.clips))
+        short = {n: f"{n}.{encoder.digest}" for n, encoder in self.encoders.items()}
         short["category"] = short["classifier"]
         scores: list[Score] = []
         items: dict[str, dict[str, float | None]] = {clip_id: {} for clip_id in self.clips.ids}
@@ -212,8 +203,7 @@ class Scorer:
         for metric in wanted:
             if metric.per_clip is not None:
                 values = np.mean([metric.per_clip(rows) for rows in views], axis=0)
-                worst = metric.bounds[0 if metric.higher_is_better else 1]
-                values[absent & ~np.isnan(values)] = worst
+                values[absent & ~np.isnan(values)] = np.inf if metric.worst is None else metric.worst
                 kept = values[~np.isnan(values)]
                 if not len(kept) or not np.isfinite(kept).all():
                     continue  # `result_of` says so in a note
@@ -226,7 +216,7 @@ class Scorer:
                 statistic = metric.statistic(views[0])
                 value, low, high, stderr = statistic.value, None, None, statistic.stderr
                 n, extra = len(views[0]["generated/inception"]), {k: float(v) for k, v in statistic.extra.items()}
-            signature = str(metric.signature(n=n, encoders=short, suite=self.setting))
+            signature = str(metric.signature(n=n, encoders=short, suite=self.setting, coverage=coverage))
             scores.append(
                 Score(
                     metric=metric.name,
@@ -329,7 +319,9 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
             _SANITY,
             __version__,
             scorer.clips.digest,
+            scorer.clips.name,
             scorer.setting,
+            scorer.notes,
             scorer.weights,
             [(m.name, m.version) for m in wanted],
         ]
@@ -346,7 +338,7 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         order = np.random.default_rng(0).permutation(len(clips))
         pairs = zip(order, np.roll(order, 1), strict=True)
         sets["shuffled images"] = {clips[int(i)].clip_id: clips[int(j)].image for i, j in pairs}
-    if scorer.suite.table.get("world") and scorer.setting == scorer.suite.id:
+    if scorer.suite.file.world and scorer.clips.digest == scorer.suite.file.clips_digest:
         sets["drawn afresh: kind, count, size"] = _drawn_afresh(clips, knows_all=True)
         sets["drawn afresh: kind only"] = _drawn_afresh(clips, knows_all=False)
     results = []

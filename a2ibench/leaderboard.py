@@ -83,7 +83,7 @@ class Board:
     entries: tuple[Entry, ...]
     """The rows, by slug. A score whose signature is not the column's is in `apart`."""
     outdated: tuple[Entry, ...]
-    """What is of another suite version or of other clips, or has no score that fits a column."""
+    """What takes no rank: incomplete, of another suite version or other clips, or with no score that fits a column."""
     sanity: tuple[Result, ...]
     """Real images, shuffled images and so on; they take no rank."""
     broken: Mapping[str, str]
@@ -106,6 +106,19 @@ class Board:
     def apart(self, entry: Entry) -> list[Score]:
         """Give the scores of a row that may not stand in a column, as FID of another number of images."""
         return [score for score in entry.result.scores if not _fits(score, self.columns)]
+
+    def why_outdated(self, entry: Entry) -> str:
+        """Say in half a sentence what keeps an entry from being compared with the others."""
+        result, coverage = entry.result, self.sanity[0].images_per_clip if self.sanity else 1
+        if result.suite != self.suite:
+            return f"of the suite {result.suite}"
+        if self.clips is not None and result.clips.digest != self.clips.digest:
+            return f"of {result.clips.n} other clips (digest {result.clips.digest[:8]})"
+        if result.missing:
+            return f"incomplete, {result.clips.n - len(result.missing)} of {result.clips.n} clips have an image"
+        if result.images_per_clip != coverage:
+            return f"{result.images_per_clip} images per clip, where this board has {coverage}"
+        return "scored with other encoders or another version of the metrics"
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -194,8 +207,11 @@ def load_board(folder: Path) -> Board:
     first = next(iter(sanity), None)
     setting = _setting(first) if first else _most(_setting(entry.result) for entry in every)
     inside = [entry for entry in every if _setting(entry.result) == setting]
-    columns = _columns(first, [entry.result for entry in inside])
-    fitting = [entry for entry in inside if any(_fits(score, columns) for score in entry.result.scores)]
+    per_clip = first.images_per_clip if first else _most(entry.result.images_per_clip for entry in inside)
+    # An incomplete entry, or one of another number of images, is of another protocol whatever its signatures say.
+    alike = [e for e in inside if not e.result.missing and e.result.images_per_clip == per_clip]
+    columns = _columns(first, [entry.result for entry in alike])
+    fitting = [entry for entry in alike if any(_fits(score, columns) for score in entry.result.scores)]
     ids = _clip_ids(first, fitting)
     holes = _holes(first, fitting, ids, columns)
     labels = first.labels if first else {}

@@ -85,7 +85,7 @@ def table1(
         total(len(clips))
         results.append(result)
         pictures.append((row.name, made.files))
-    whole = suite.table.get("clips_digest", clips.digest) == clips.digest
+    whole = suite.file.clips_digest in (None, clips.digest)
     table = build(published, suite.name, suite.id, results, rows, absent, whole)
     _write(table, clips, pictures, out)
     return table
@@ -111,7 +111,10 @@ def _prepared(
 
 def _cost(suite: Suite, method: str) -> int:
     """How long an image takes, against one of Stable Diffusion: only for the time that is left."""
-    return int(suite.table.get("methods", {}).get(method, {}).get("cost", 0 if method == "reference" else 4))
+    entry = suite.file.methods.get(method)
+    if entry is None or entry.cost is None:
+        return 0 if method == "reference" else 4
+    return entry.cost
 
 
 def _both(advance: Advance, whole: Advance, cost: int) -> Advance:

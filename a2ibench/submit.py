@@ -172,7 +172,8 @@ def _clips_problems(board: Path, suite: Suite, clips: ClipSet) -> list[str]:
     """Whether the board is of other clips: their names may be equal all the same."""
     for row in load_sanity(board):
         name, _, version = row.suite.partition("@")
-        if name == suite.name and version.isdecimal() and int(version) > suite.version:
+        number = version.partition(".")[0]
+        if name == suite.name and number.isdecimal() and int(number) > suite.file.version:
             return [f"The board {board} is of {row.suite}, which is newer than {suite.id} here; update a2ibench."]
         if row.suite == suite.id and row.clips.digest != clips.digest:
             return [

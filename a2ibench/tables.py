@@ -60,11 +60,6 @@ def _remarks(board: Board, entry: Entry) -> list[str]:
     """What a reader must know of a row, a sentence each, as plain text."""
     result, card = entry.result, entry.card
     found = []
-    if result.missing:
-        found.append(
-            f"No image for {len(result.missing)} of {result.clips.n} clips: each loses all its comparisons, and is "
-            "left out of FID and KID."
-        )
     if result.images_per_clip > 1:
         found.append(f"{result.images_per_clip} images per clip; a clip's value is their mean.")
     if card.test_clips:
@@ -132,9 +127,9 @@ def markdown_page(board: Board, ranked: Ranked, metric: str | None) -> str:
         lines += ["## The methods", "", *_cards(board, rows), ""]
     if board.outdated:
         lines += [
-            "## Outdated",
+            "## Without a rank",
             "",
-            "Of another version of the suite, of other clips, or scored in another way: not comparable.",
+            "Incomplete, of another version of the suite, of other clips, or scored in another way: not comparable.",
         ]
         lines += ["", *_outdated(board), ""]
     if board.broken:
@@ -220,8 +215,8 @@ def _outdated(board: Board) -> list[str]:
     lines = []
     for entry in board.outdated:
         result = entry.result
-        suite = markdown_text(result.suite)
-        lines.append(f"- **{markdown_text(board.names[entry.slug])}**, {suite}, {_clips(result.clips)}")
+        why = markdown_text(board.why_outdated(entry))
+        lines.append(f"- **{markdown_text(board.names[entry.slug])}**, {why}")
         lines += [f"  - {format_score(score)}: {_code(score.signature)}" for score in result.scores]
     return lines
 

@@ -62,7 +62,7 @@ def train_audiotoken(
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     known = {field.name for field in fields(Config)}
-    config = Config(**{**{k: v for k, v in suite.training.items() if k in known}, **settings})
+    config = Config(**{**{k: v for k, v in suite.file.training.items() if k in known}, **settings})
     # What is computed once depends on BEATs and on the autoencoder, not on the rest of Stable Diffusion.
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([hashes["beats"], *(sha256_file(file) for file in autoencoder)])
@@ -94,11 +94,11 @@ def train_audiotoken(
 
 
 def _own_clips(suite: Suite) -> Path:
-    if not suite.table.get("world"):
+    if not suite.file.world:
         raise A2IBenchError(
             f"The suite {suite.name!r} ships no training clips; give them with --data DIR, a folder with clips.csv."
         )
     from a2ibench.suites.mini.build.test_split import training_clips
 
-    count = int(suite.training["clips"])
+    count = int(suite.file.training["clips"])
     return training_clips(cache_dir() / f"mini-train-{count}", count)

@@ -82,11 +82,19 @@ def suite_name(folder: Path) -> str:
     return str(_told(folder).get("suite", "mini")).partition("@")[0]
 
 
-def is_of_own_data(folder: Path) -> bool:
-    """Whether a row is of clips of the user's and not of the suite's: its signatures name them."""
-    scores = _told(folder).get("scores")
+def is_of_own_data(folder: Path, suite: Suite) -> bool:
+    """Whether a row, or a run, is of clips of the user's and not of the suite's: its signatures name them."""
+    told = _told(folder)
+    scores, labels = told.get("scores"), told.get("labels")
     signed = [each.get("signature") for each in scores if isinstance(each, dict)] if isinstance(scores, list) else []
-    return any("+" in str(signature).rpartition("|suite:")[2] for signature in signed)
+    named = {str(signature).rpartition("|suite:")[2].partition("+")[2] for signature in signed} - {""}
+    if not named or not suite.brings_clips:
+        return bool(named)
+    clips, of = suite.clips(), told.get("clips")
+    if isinstance(of, dict) and of.get("name") != clips.name:
+        return True
+    chosen = ClipSet([clip for clip in clips if isinstance(labels, dict) and clip.clip_id in labels], clips.name)
+    return not named & {clips.digest[:12], chosen.digest[:12]}
 
 
 def _told(folder: Path) -> dict[str, Any]:
@@ -584,7 +592,9 @@ def _check_scores(row: _Row, given: Outputs, clips: ClipSet, tools: _Tools, repo
         report.notes.append("The human ratings can't be recomputed from the images; their study has them.")
     scorer = Scorer(tools.suite, clips, own_data=tools.own_data, device=tools.device, stage=tools.stage)
     try:
-        wanted = chosen_metrics([score.metric for score in told.scores])
+        # As `submit` does, and whatever else stands there: what is left out is in the notes.
+        names = [metric.name for metric in chosen_metrics(None)]
+        wanted = chosen_metrics([*names, *(s.metric for s in told.scores if s.metric not in names)])
     except A2IBenchError as error:
         report.problems.append(f"result.json can't be checked: {error}")
         return

@@ -135,7 +135,8 @@ class Wav2ClipGeneration:
                 f"The option 'size' is {options['size']}, less than the {self.vqgan.factor} pixels of one code of "
                 "the VQGAN; give more."
             )
-        self.hearing = wav2clip.load(parts["wav2clip"], Path(parts["wav2clip"]["file"]), "", device)
+        config = {key: value for key, value in parts["wav2clip"].items() if key != "file"}
+        self.hearing = wav2clip.load(config, Path(parts["wav2clip"]["file"]), "", device)
         # Not load_clip: it wants a tokenizer, and no text is read here.
         network: Any = clip.build_clip(parts["clip"].get("model", clip.PUBLISHED))
         load_strict(network, Path(parts["clip"]["file"]), "CLIP")

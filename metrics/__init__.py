@@ -13,9 +13,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.metrics.base import Metric, Rows, SetStatistic, Signature, mean_score
+from a2ibench.metrics.base import Coverage, Metric, Rows, SetStatistic, Signature, mean_score
 
-__all__ = ["Metric", "Rows", "SetStatistic", "Signature", "get", "mean_score", "metrics"]
+__all__ = ["Coverage", "Metric", "Rows", "SetStatistic", "Signature", "get", "mean_score", "metrics"]
 
 
 @cache

@@ -115,6 +115,7 @@ def _declare(
         summary=summary,
         higher_is_better=True,
         bounds=(0.0, 100.0),
+        worst=0.0,
         options=options,
         default=name == "AIC",
         per_clip=per_clip,

@@ -30,6 +30,9 @@ class Rows:
         ``generated/inception`` [G, F], ``reference/inception`` [M, F]. A metric asks only for those that it needs.
     categories
         The names of the image classifier's categories, [C]; may be empty.
+    given
+        Which clips have an output, [N]; None: all. The ``generated/`` rows of the others are another clip's, so
+        that arrays keep their shape: their values are thrown away, and replaced by the metric's `worst`.
     clip_ids
         The ids of the clips, [N]; may be empty. Only the metrics that draw at random need them.
 
@@ -39,6 +42,7 @@ class Rows:
     arrays: Mapping[str, AnyArray]
     categories: tuple[str, ...] = ()
     clip_ids: tuple[str, ...] = ()
+    given: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.clip_ids and len(self.clip_ids) != len(self.labels):
@@ -92,6 +96,25 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How much of a set of clips the outputs cover: the mean of four outputs is another number than that of one.
+
+    >>> str(Coverage(per_clip=1, given=120, clips=240))
+    '120/240'
+    """
+
+    per_clip: int
+    """Outputs of each clip that has any."""
+    given: int
+    """Clips that have an output."""
+    clips: int
+    """All clips."""
+
+    def __str__(self) -> str:
+        return f"{self.given}/{self.clips}"
+
+
+@dataclass(frozen=True)
 class SetStatistic:
     """A number that belongs to a set of images and not to single clips, with its standard error."""
 
@@ -115,6 +138,9 @@ class Metric:
     higher_is_better, chance, bounds, unit, summary
         For tables and help. `chance` is the expected score of images that ignore the sound, where it is
         fixed.
+    worst
+        What a clip without an output counts as, in `unit`. None: there is no such value, and the metric is left
+        out where an output is missing.
     options
         The choices that tell this variant from others; they enter the signature in this order.
     default
@@ -133,6 +159,7 @@ class Metric:
     summary: str
     higher_is_better: bool
     bounds: tuple[float, float]
+    worst: float | None = None
     chance: float | None = None
     unit: str = "%"
     options: Mapping[str, str] = field(default_factory=dict)
@@ -143,8 +170,10 @@ class Metric:
     def __post_init__(self) -> None:
         if (self.per_clip is None) == (self.statistic is None):
             raise A2IBenchError(f"The metric {self.name!r} must have either per_clip or statistic, and not both.")
+        if self.worst is not None and not self.bounds[0] <= self.worst <= self.bounds[1]:
+            raise A2IBenchError(f"The worst value of the metric {self.name!r}, {self.worst}, lies outside its bounds.")
 
-    def signature(self, *, n: int, encoders: Mapping[str, str], suite: str) -> Signature:
+    def signature(self, *, n: int, encoders: Mapping[str, str], suite: str, coverage: Coverage) -> Signature:
         """Write down every choice behind a score.
 
         Parameters
@@ -154,7 +183,9 @@ class Metric:
         encoders
             The short id of each encoder, by its name. Others than this metric's are ignored.
         suite
-            The suite with its version, as ``mini@1``.
+            The suite with its version, and the digest of clips that are not its own, as ``mini@1``.
+        coverage
+            How many outputs each clip has, and how many clips have any.
 
         """
         missing = [name for name in self.encoders if name not in encoders]
@@ -165,7 +196,8 @@ class Metric:
         if any("+" in short for short in ids):
             raise A2IBenchError(f"An encoder's id can't hold '+', which joins them in a signature: {ids}.")
         enc = (("enc", "+".join(ids)),) if ids else ()
-        head, tail = (("v", str(self.version)), *enc), (("n", str(n)), ("suite", suite))
+        head = (("v", str(self.version)), *enc)
+        tail = (("n", str(n)), ("per-clip", str(coverage.per_clip)), ("clips", str(coverage)), ("suite", suite))
         return Signature(self.name, (*head, *self.options.items(), *tail))
 
 

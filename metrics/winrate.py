@@ -229,6 +229,7 @@ def similarity_metrics(
 ) -> tuple[Metric, ...]:
     """Declare `name` and its variants for the rows `images` and `conditions` (keys of :class:`Rows`)."""
     names = (images, conditions)
+    infinite = float("inf")
 
     def declare(
         variant: str,
@@ -248,6 +249,7 @@ def similarity_metrics(
             summary=f"{summary}: {what}.",
             higher_is_better=True,
             bounds=bounds,
+            worst=bounds[0] if bounds[0] > -infinite else None,
             chance=chance,
             unit=unit,
             options=options,
@@ -262,7 +264,6 @@ def similarity_metrics(
         return lambda rows: win_rate(*pair(rows), negatives=negatives, labels=rows.labels, names=names)
 
     half = {"ties": "half"}
-    infinite = float("inf")
     return (
         declare("", against("all"), {"neg": "all", **half}, "wins against all other clips", default=True),
         declare(

@@ -19,6 +19,7 @@ class Counting(Encoder):
     """Rows are a digest of the pixels; the items of each call are kept."""
 
     modality = "image"
+    configuration = {}  # noqa: RUF012
 
     def __init__(self, name="counting", weights="0" * 64, preprocessing="1", rate=0):
         self.name, self.weights, self.preprocessing, self.rate = name, weights, preprocessing, rate

@@ -17,6 +17,7 @@ from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.generate import generate, prepare
 from a2ibench.suites import Suite, load_suite
+from a2ibench.suites.file import SuiteFile
 
 CALLS = []
 
@@ -54,7 +55,7 @@ def clips(clip_folder):
 
 
 def bare_suite(folder, name="bare"):
-    return Suite(name, 1, "", folder, {})
+    return Suite(SuiteFile(name=name, version=1), folder, built_in=True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import TINY
 
 from a2ibench import unpack
 from a2ibench.clips import load_clips
@@ -214,7 +215,7 @@ FOLDERS = {
     "a run.json that is none": (_run("{}"), "not the run.json of one of our methods"),
     "a run.json of nested arrays": (_run("[" * 100_000), "not the run.json of one of our methods"),
     "a run.json of a strange method": (
-        _run('{"method": "x", "suite": "tiny@1", "seed": 0, "options": {}, "weights": {}, "clips": {}}'),
+        _run('{"method": "x", "suite": "' + TINY + '", "seed": 0, "options": {}, "weights": {}, "clips": {}}'),
         "names no method of ours",
     ),
     "a run.json of another suite": (

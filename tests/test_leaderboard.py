@@ -13,6 +13,7 @@ import pytest
 from a2ibench.errors import A2IBenchError
 from a2ibench.escaping import csv_text, latex_text, markdown_text, plain
 from a2ibench.leaderboard import load_board, standings, write_board
+from a2ibench.page import board_page
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.submission import MethodCard
 from a2ibench.tables import csv_table, latex_table, markdown_page
@@ -165,7 +166,7 @@ def test_other_settings_are_outdated_and_never_in_the_column(board):
     assert [entry.slug for entry in found.outdated] == ["old-metric", "old-suite", "other-clips"]
     assert {each.entry.slug for each in standings(found, "AIS")} == {"good", "also-good", "bad"}
     markdown, table, _ = pages(board)
-    top, bottom = markdown.split("## Outdated")
+    top, bottom = markdown.split("## Without a rank")
     assert "old-suite" not in top.split("## ")[0]
     for word in ("old-suite", r"tiny\@0", "other-clips", "eeeeeeee", "AIS|v:0|n:40"):
         assert word in bottom
@@ -174,9 +175,29 @@ def test_other_settings_are_outdated_and_never_in_the_column(board):
     assert kinds["good"] == "method"
 
 
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"missing": ["c001", "c002"]}, "incomplete, 38 of 40 clips have an image"),
+        ({"images_per_clip": 2}, "2 images per clip, where this board has 1"),
+    ],
+)
+def test_only_complete_entries_of_one_protocol_are_ranked(board, fields, why):
+    """Even where the signatures are the board's: those of before said nothing of coverage."""
+    put(board, "gaps", result("gaps", values(99, 9), **fields))
+    found = load_board(board)
+    assert "gaps" not in {entry.slug for entry in found.entries}
+    (entry,) = found.outdated
+    assert found.why_outdated(entry) == why
+    markdown, table, _ = pages(board)
+    assert why in markdown.split("## Without a rank")[1]
+    assert why in board_page(found, {name: standings(found, name) for name in found.columns}, None, metric="AIS")
+    assert {row["kind"] for row in csv.DictReader(io.StringIO(table)) if row["slug"] == "gaps"} == {"outdated"}
+
+
 def test_fid_of_another_number_of_images_stands_apart_with_a_footnote(board):
     few = score("FID", 3.0, N - 2, stderr=1.0, lower=True)
-    put(board, "gaps", result("gaps", values(85, 9), more=[few], missing=["c001", "c002"]))
+    put(board, "gaps", result("gaps", values(85, 9), more=[few]))
     found = load_board(board)
     (entry,) = [entry for entry in found.entries if entry.slug == "gaps"]
     assert found.apart(entry) == [few]
@@ -185,9 +206,8 @@ def test_fid_of_another_number_of_images_stands_apart_with_a_footnote(board):
     markdown, table, _ = pages(board)
     row = next(cells for cells in table_rows(markdown) if cells[1].startswith("gaps"))
     assert row[-1] == "–"
-    assert row[1] == "gaps <sup>1, 2</sup>"
-    assert "<sup>1</sup> No image for 2 of 40 clips" in markdown
-    assert re.search(r"<sup>2</sup> FID of 38 is 3\.00 .* not in the column.*n\\:38", markdown)
+    assert row[1] == "gaps <sup>1</sup>"
+    assert re.search(r"<sup>1</sup> FID of 38 is 3\.00 .* not in the column.*n\\:38", markdown)
     assert [row["kind"] for row in csv.DictReader(io.StringIO(table)) if row["slug"] == "gaps"] == ["method", "apart"]
 
 
@@ -308,10 +328,10 @@ def test_the_markdown_table(board):
 
 def test_remarks_are_numbered_once(board):
     for slug in ("good", "bad"):
-        put(board, slug, result(slug, values(70), licences=["imagebind: CC"], images_per_clip=3), test_clips=True)
+        put(board, slug, result(slug, values(70), licences=["imagebind: CC"]), test_clips=True)
     markdown = pages(board)[0]
     marked = [cells[1] for cells in table_rows(markdown) if "<sup>" in cells[1]]
-    assert marked == ["bad <sup>1, 2, 3</sup>", "good <sup>1, 2, 3</sup>"]
+    assert marked == ["bad <sup>1, 2</sup>", "good <sup>1, 2</sup>"]
     assert markdown.count("Trained on the test clips.") == 1
 
 

@@ -229,7 +229,7 @@ def test_texts_from_strangers_stay_texts(tmp_path, clips):
     fields = ("a2ibench", "python", "platform", "git_commit", "device")
     told = {
         "options": {HOSTILE: HOSTILE}, "weights": {HOSTILE: HOSTILE}, "notes": [HOSTILE], "licences": [HOSTILE],
-        "missing": [clips.ids[0]], "categories": {clips.ids[0]: [HOSTILE]},
+        "categories": {clips.ids[0]: [HOSTILE]},
         "provenance": result.provenance.model_copy(update=dict.fromkeys(fields, HOSTILE)),
     }  # fmt: skip
     result = result.model_copy(update=told)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny import TINY
 
 from a2ibench.clips import Clip, ClipSet, load_clips, read_image
 from a2ibench.errors import A2IBenchError
@@ -121,7 +122,7 @@ def test_a_run_folder_of_ours(clips, run_cli, tiny_suite, tmp_path):
     assert outcome.code == 0, outcome.err
     with read_outputs(tmp_path / "run", clips) as found:
         found.check()
-        assert (found.run.method, found.run.suite, found.run.seed) == ("reference", "tiny@1", 0)
+        assert (found.run.method, found.run.suite, found.run.seed) == ("reference", TINY, 0)
         assert found.images["dog-0"] == [tmp_path / "run/images/dog-0.png"]
 
 

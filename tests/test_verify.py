@@ -600,12 +600,13 @@ def test_terminal_codes_in_a_row_are_escaped(row, suite, noise):
     assert all(each.isprintable() for each in found.problems)
 
 
-def test_only_signatures_say_whose_the_clips_are(row):
-    assert not is_of_own_data(row)
+def test_only_signatures_say_whose_the_clips_are(row, suite):
+    assert not is_of_own_data(row, suite)
     edit(row / "result.json", lambda told: told["scores"][0].update(unit="|suite:a+b"))
-    assert not is_of_own_data(row)
-    _score("AIS", signature="AIS|v:1|suite:tiny@1+mine.01234567")(row)
-    assert is_of_own_data(row)
+    assert not is_of_own_data(row, suite)
+    for name in ("AIS", "AIS.same-class", "IIS", "IIS.same-class", "AIC", "FID", "KID"):
+        _score(name, signature="AIS|v:1|suite:tiny@1+0123456789ab")(row)
+    assert is_of_own_data(row, suite)
 
 
 # ------------------------------------------------------------------------------------------------- wrong use

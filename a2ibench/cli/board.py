@@ -126,7 +126,7 @@ def verify(
 
     place = find_row(row)
     loaded = _suite_of(row, suite)
-    own = data is not None or is_of_own_data(place)
+    own = data is not None or is_of_own_data(place, loaded)
     clips = loaded.clips(data) if data is not None or not own else None
     loaded.check_encoders()
     where = device_of(device)
@@ -174,7 +174,7 @@ def leaderboard(
 
     loaded = load_suite(suite)
     # Without clips (the paper's suite brings none) the page does without sounds.
-    clips = loaded.clips(data) if data is not None or "clips" in loaded.table else None
+    clips = loaded.clips(data) if data is not None or loaded.brings_clips else None
     folder = board_folder(board, loaded, clips if data is not None else None)
     if not folder.is_dir():
         here = sorted(each.name for each in board.glob("*") if each.is_dir() and not each.name.startswith("."))
@@ -208,7 +208,7 @@ def report(
 
     result = Result.load(run / "result.json")
     loaded, clips, everything = _suite_of(run, suite), None, None
-    if data is not None or not is_of_own_data(run):
+    if data is not None or not is_of_own_data(run, loaded):
         everything = loaded.clips(data)
         clips = ClipSet([clip for clip in everything if clip.clip_id in result.labels], everything.name)
         if clips.digest != result.clips.digest:

@@ -88,4 +88,4 @@ def schema() -> None:
 def _suite_summaries() -> dict[str, str]:
     from a2ibench.suites import load_suite, suites
 
-    return {name: load_suite(name).summary for name in suites()}
+    return {name: load_suite(name).file.summary for name in suites()}

@@ -1,14 +1,21 @@
 """What every encoder is: a frozen network with an identity, from items to float32 rows."""
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from a2ibench.errors import unknown
+
 Modality = Literal["image", "audio", "text"]
 Float32 = NDArray[np.float32]
+
+READING: Mapping[Modality, int] = {"image": 1, "audio": 1, "text": 1}
+"""How files reach an encoder, a version per modality: raised when the same file may give other pixels or samples."""
 
 
 class Encoder(ABC):
@@ -25,6 +32,11 @@ class Encoder(ABC):
         The sha256 of the weights file, in hex.
     preprocessing
         The version of the preprocessing; it is raised whenever the same input may give other rows.
+    configuration
+        Everything else that the rows depend on, as plain data: the network's configuration (heads and activations
+        can't be seen in the weights), image sizes, category names, the tokenizer's digest. No paths.
+    dtype
+        What the network computes in.
     rate
         The sample rate in Hz that an audio encoder wants; 0 for the others.
 
@@ -34,13 +46,42 @@ class Encoder(ABC):
     modality: Modality
     weights: str
     preprocessing: str
+    configuration: Mapping[str, Any]
+    dtype: str = "float32"
     rate: int = 0
 
     @property
     def id(self) -> str:
-        """Everything that the rows depend on: name, weights, preprocessing, dtype."""
-        return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:float32"
+        """Everything that the rows depend on: name, weights, preprocessing, dtype, and a digest of all of it."""
+        return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """What stands for the encoder in a signature: 12 hex digits over the whole identity.
+
+        A few digits of the weights alone would let two image sizes, or two orders of the categories, pass for one.
+        """
+        identity = (
+            *(self.name, self.weights, self.preprocessing, self.dtype),
+            *(READING[self.modality], self.configuration),
+        )
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> Float32:
         """Encode one batch: ``[len(items), d]``; a row depends on nothing but its own item."""
+
+
+def check_keys(config: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Refuse a configuration with a key that nobody would read: a mistyped one would silently change nothing.
+
+    Raises
+    ------
+    A2IBenchError
+        For the first such key; the sentence names the nearest right one.
+
+    """
+    for key in config:
+        if key not in known:
+            raise unknown(f"setting of {what}", key, known)

@@ -13,6 +13,7 @@ from torchvision.models import ResNet, ResNet50_Weights, resnet50
 from torchvision.models.resnet import BasicBlock
 
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
+from a2ibench.encoders.base import check_keys
 from a2ibench.errors import unknown
 
 
@@ -53,9 +54,27 @@ class ClassifierEncoder(TorchImageEncoder):
     name = "classifier"
     categories: tuple[str, ...]
 
-    def __init__(self, network: nn.Module, transform: Any, categories: tuple[str, ...], sha256: str, device: Device):
+    def __init__(
+        self,
+        network: nn.Module,
+        transform: Any,
+        categories: tuple[str, ...],
+        blocks: tuple[int, ...] | None,
+        sha256: str,
+        device: Device,
+    ):
         super().__init__(network, transform, len(categories), device)
         self.categories, self.weights = categories, sha256
+        self.configuration = {
+            "categories": list(categories),
+            "blocks": blocks and list(blocks),
+            "resize": transform.resize_size,
+            "crop": transform.crop_size,
+            "interpolation": transform.interpolation.value,
+            "antialias": transform.antialias,
+            "mean": transform.mean,
+            "std": transform.std,
+        }
         # Both of ResNet-50's weights have the same keys, and are told apart only by their resize.
         self.preprocessing = f"1-{transform.resize_size[0]}to{transform.crop_size[0]}"
 
@@ -74,14 +93,16 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         Where it runs.
 
     """
+    check_keys(config, ("weights", "categories", "image_size", "blocks"), "a classifier")
     entry = published_weights(config.get("weights", "IMAGENET1K_V2"))
     if "categories" in config:
         size = config.get("image_size", 64)
         # The same recipe at other sizes: shorter side bilinear with antialias, centre crop, normalise.
         transform, categories = entry.transforms(crop_size=size, resize_size=size), config["categories"]
+        blocks = tuple(config.get("blocks", (1, 1, 1, 1)))
     else:
-        transform, categories = entry.transforms(), entry.meta["categories"]
+        transform, categories, blocks = entry.transforms(), entry.meta["categories"], None
     network = build_classifier(config)
     load_strict(network, weights, f"the classifier of {len(categories)} categories")
     freeze(network, device, channels_last=True)
-    return ClassifierEncoder(network, transform, tuple(categories), sha256, device)
+    return ClassifierEncoder(network, transform, tuple(categories), blocks, sha256, device)

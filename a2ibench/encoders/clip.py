@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import Float32
+from a2ibench.encoders.base import Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
 PUBLISHED = "ViT-B-32-quickgelu"
@@ -49,7 +49,10 @@ def build_clip(model: str | Mapping[str, Any] = PUBLISHED) -> nn.Module:
     known = open_clip.get_model_config(model) if isinstance(model, str) else model
     if known is None:
         raise A2IBenchError(f"There is no CLIP model {model!r} in open_clip; did you mean {PUBLISHED!r}?")
-    network: nn.Module = open_clip.CLIP(**known)
+    try:
+        network: nn.Module = open_clip.CLIP(**known)
+    except TypeError as error:  # a key that open_clip's configuration does not know
+        raise A2IBenchError(f"The configuration of CLIP does not fit open_clip ({error}); fix it.") from None
     return network
 
 
@@ -101,6 +104,8 @@ class Clip:
     def __init__(self, config: Mapping[str, Any], weights: Weights, sha256: str, device: Device):
         from open_clip import image_transform
 
+        check_keys(config, ("model", "tokenizer"), "a CLIP")
+
         model = config.get("model", PUBLISHED)
         self.sha256, self.device = sha256, device
         named = isinstance(model, str)
@@ -117,6 +122,7 @@ class Clip:
         if self.convolutional:
             visual.to(memory_format=torch.channels_last)
         self.tokenizer, self.tokenizer_id = self._tokenizer(config, model)
+        self.configuration = _configuration(model)
 
     def _tokenizer(self, config: Mapping[str, Any], model: Any) -> tuple[Tokenizer, str]:
         if "tokenizer" not in config:
@@ -129,6 +135,14 @@ class Clip:
         tokenizer = text_tokenizer(folder, self.network.context_length)
         check_end_of_text(self.network, tokenizer)
         return tokenizer, _folder_digest(folder)
+
+
+def _configuration(model: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the whole configuration of a model: heads and activation change the rows, and the weights hide both."""
+    import open_clip
+
+    known: Mapping[str, Any] = open_clip.get_model_config(model) if isinstance(model, str) else model
+    return known
 
 
 def check_end_of_text(network: Any, tokenizer: Tokenizer) -> None:
@@ -160,6 +174,7 @@ class ClipImageEncoder(TorchImageEncoder):
         super().__init__(clip.network.encode_image, clip.transform, clip.dim, clip.device)
         self.weights, self.channels_last = clip.sha256, clip.convolutional
         self.preprocessing = f"1-{clip.model}-{clip.size}"
+        self.configuration = {"model": clip.configuration, "size": clip.size}
 
 
 class ClipTextEncoder(TorchEncoder):
@@ -172,6 +187,7 @@ class ClipTextEncoder(TorchEncoder):
         self._clip, self.weights = clip, clip.sha256
         self.dim, self.device = clip.dim, torch.device(clip.device)
         self.preprocessing = f"1-{clip.model}-{clip.tokenizer_id}"
+        self.configuration = {"model": clip.configuration, "tokenizer": clip.tokenizer_id}
 
     def encode(self, items: Sequence[str]) -> Float32:
         """Encode texts; what is longer than the tower's context is cut: ``[n, dim]``."""
@@ -216,7 +232,7 @@ def load_text(config: Mapping[str, Any], weights: Weights, sha256: str, device: 
 
 
 def _digest(text: str | bytes) -> str:
-    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:8]
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()[:12]
 
 
 def _folder_digest(folder: Path) -> str:

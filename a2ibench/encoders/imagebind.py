@@ -27,7 +27,7 @@ hears the first channel alone), and soxr resamples (theirs: torchaudio's windowe
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -334,6 +334,7 @@ class ImageBindEncoder(TorchEncoder):
     def __init__(self, network: ImageBindAudio, sha256: str, device: Device):
         self.network, self.weights = network, sha256
         self.dim, self.device = network.config.out_dim, torch.device(device)
+        self.configuration = asdict(network.config)
 
     def encode(self, items: Sequence[Any]) -> Float32:
         """Encode float32 mono waveforms at 16 kHz: ``[n, out_dim]``, of length 20 at most.

@@ -18,6 +18,7 @@ from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.functional import pil_to_tensor
 
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
+from a2ibench.encoders.base import check_keys
 
 
 class FidInception(nn.Module):
@@ -111,6 +112,8 @@ class InceptionEncoder(TorchImageEncoder):
     def __init__(self, network: FidInception | MiniInception, sha256: str, device: Device):
         super().__init__(network.features, lambda image: resize(image, network.size), network.dim, device)
         self.weights, self.preprocessing = sha256, f"1-{network.size}"
+        classes = network.fc.out_features if isinstance(network, MiniInception) else None
+        self.configuration = {"network": type(network).__name__, "classes": classes, "size": network.size}
 
 
 def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> InceptionEncoder:
@@ -126,6 +129,7 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         Where it runs.
 
     """
+    check_keys(config, ("classes",), "an Inception")
     network = MiniInception(config["classes"]) if "classes" in config else FidInception()
     network.load(weights)
     freeze(network, device, channels_last=True)

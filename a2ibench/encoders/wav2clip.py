@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import Float32
+from a2ibench.encoders.base import Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
 RATE = 16000
@@ -122,6 +122,7 @@ class Wav2Clip(nn.Module):
     def __init__(self, width: int = 64, blocks: Sequence[int] = (2, 2, 2, 2), dim: int = 512):
         super().__init__()
         self.dim = dim
+        self.configuration = {"width": width, "blocks": list(blocks), "dim": dim}
         self.audio_encoder = AudioResNet(width, blocks)
         self.audio_transform = Head(8 * width, dim)
 
@@ -142,6 +143,7 @@ class Wav2ClipEncoder(TorchEncoder):
     def __init__(self, network: Wav2Clip, sha256: str, device: Device):
         self._network, self.weights = network, sha256
         self.dim, self.device = network.dim, torch.device(device)
+        self.configuration = network.configuration
 
     def encode(self, items: Sequence[Any]) -> Float32:
         """Encode float32 mono waveforms at 16 kHz: ``[n, dim]``.
@@ -191,8 +193,8 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         Where it runs.
 
     """
-    sizes = {key: config[key] for key in ("width", "blocks", "dim") if key in config}
-    network = Wav2Clip(**sizes)
+    check_keys(config, ("width", "blocks", "dim"), "Wav2CLIP")
+    network = Wav2Clip(**config)
     load_strict(network, weights, "Wav2CLIP")
     freeze(network, device, channels_last=True)
     return Wav2ClipEncoder(network, sha256, device)

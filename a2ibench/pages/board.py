@@ -166,14 +166,12 @@ def _sanity(board: "Board", result: Result) -> dict[str, Any]:
 
 
 def _footnotes(board: "Board", entry: "Entry") -> list[str]:
-    result, missing = entry.result, len(entry.result.missing)
+    result = entry.result
     notes = [f"Licence: {licence}." for licence in (each.rstrip(".") for each in result.licences[:MOST_REMARKS])]
     if len(result.licences) > MOST_REMARKS:
         notes.append(f"And {len(result.licences) - MOST_REMARKS} more licences in its result.json.")
     if entry.card.test_clips:
         notes.append("Trained on test clips, as its card says.")
-    if missing:
-        notes.append(f"{missing} of {result.clips.n} clips have no image: each loses all its comparisons.")
     apart = [score for score in board.apart(entry) if score.metric in board.columns]
     others = [score.metric for score in board.apart(entry) if score.metric not in board.columns]
     if others:
@@ -205,7 +203,8 @@ def _method(entry: "Entry") -> list[tuple[str, str]]:
 def _outdated(board: "Board", entry: "Entry") -> dict[str, Any]:
     result = entry.result
     scores = [{"name": s.metric, "text": format_score(s), "signature": s.signature} for s in result.scores]
-    return {"name": board.names[entry.slug], "suite": result.suite, "clips": result.clips.n, "scores": scores}
+    why = board.why_outdated(entry)
+    return {"name": board.names[entry.slug], "why": why, "clips": result.clips.n, "scores": scores}
 
 
 # ---------------------------------------------------------------------------------------------- the gallery

@@ -1,10 +1,8 @@
 """Suites: what makes two numbers comparable. A TOML file names the clips, the networks and the protocol."""
 
 import hashlib
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from a2ibench.clips import ClipSet, load_clips
 from a2ibench.encoders import load_encoder
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.suites.file import SuiteFile, WeightsEntry, read_suite_file
 
 _BUILT_IN = Path(__file__).parent
 
@@ -78,62 +77,79 @@ def _sums(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite, read from its TOML file."""
+    """A suite: its file's content, the folder that the file lies in, and whether it is one of ours."""
 
-    name: str
-    version: int
-    summary: str
+    file: SuiteFile
     folder: Path
-    table: Mapping[str, Any]
+    built_in: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name, without the version."""
+        return self.file.name
 
     @property
     def id(self) -> str:
-        """Name and version, as in signatures: ``mini@1``."""
-        return f"{self.name}@{self.version}"
+        """Name and version, ``mini@1``; of a suite that is not built in its content's digest too.
+
+        Anybody may call a file "mini", version 1: results, runs and boards must not take it for ours.
+        """
+        return f"{self.name}@{self.file.version}" + ("" if self.built_in else f".{self.file.digest}")
+
+    def setting(self, clips: ClipSet) -> str:
+        """Name suite and clips as in signatures; only a built-in suite's own clips, all of them, need no digest."""
+        own = self.built_in and clips.digest == self.file.clips_digest
+        return self.id if own else f"{self.id}+{clips.digest[:12]}"
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of any result of this suite has to know."""
-        return tuple(self.table.get("notes", ()))
+    def brings_clips(self) -> bool:
+        """Whether the suite has clips of its own."""
+        return self.file.clips is not None
 
     def clips(self, data: Path | None = None) -> ClipSet:
         """Load the suite's own clips, or those of a folder of the user's."""
         if data is not None:
             return load_clips(data)
-        if "clips" not in self.table:
+        if self.file.clips is None:
             raise A2IBenchError(
                 f"The suite {self.name!r} ships no clips; give them with --data DIR, a folder with clips.csv."
             )
-        clips = load_clips(self.folder / self.table["clips"], self.name)
-        if self.table.get("clips_digest", clips.digest) != clips.digest:
+        clips = load_clips(self.folder / self.file.clips, self.name)
+        if self.file.clips_digest not in (None, clips.digest):
             raise A2IBenchError(
-                f"The clips in {self.folder / self.table['clips']} are not those that were shipped with {self.id}; "
+                f"The clips in {self.folder / self.file.clips} are not those that were shipped with {self.id}; "
                 "install a2ibench again."
             )
         return clips
 
-    def part(self, group: str, name: str) -> Part:
-        """Get the entry ``[group.name]`` of the suite file; one that names an `encoder` is that encoder's."""
-        entries = self.table.get(group, {})
-        if name not in entries:
-            raise unknown(f"entry in [{group}] of the suite {self.name!r}", name, entries)
-        entry = dict(entries[name])
-        if "encoder" in entry:
-            return self.part("encoders", entry["encoder"])
-        shipped, checkpoint = entry.pop("file", None), entry.pop("checkpoint", None)
-        if "tokenizer" in entry:
-            entry["tokenizer"] = str(self.folder / entry["tokenizer"])
-        return Part(name, entry, self.folder, shipped, checkpoint)
+    def part(self, name: str) -> Part:
+        """Get the entry ``[parts.name]`` of the suite file; one that names an `encoder` is that encoder's."""
+        if name not in self.file.parts:
+            raise unknown(f"entry in [parts] of the suite {self.name!r}", name, self.file.parts)
+        entry = self.file.parts[name]
+        return self.encoder_part(entry.encoder) if entry.encoder else self._part(name, entry)
+
+    def encoder_part(self, name: str) -> Part:
+        """Get the entry ``[encoders.name]`` of the suite file."""
+        if name not in self.file.encoders:
+            raise unknown(f"entry in [encoders] of the suite {self.name!r}", name, self.file.encoders)
+        return self._part(name, self.file.encoders[name])
+
+    def _part(self, name: str, entry: WeightsEntry) -> Part:
+        config = entry.model_dump(exclude={"file", "checkpoint", "encoder"}, exclude_none=True, exclude_defaults=True)
+        if "tokenizer" in config:
+            config["tokenizer"] = str(self.folder / config["tokenizer"])
+        return Part(name, config, self.folder, entry.file, entry.checkpoint)
 
     def encoder(self, name: str, device: str = "cpu") -> Encoder:
         """Load one of the suite's encoders: clip-image, clip-text, wav2clip, classifier or inception."""
-        part = self.part("encoders", "clip" if name in ("clip-image", "clip-text") else name)
+        part = self.encoder_part("clip" if name in ("clip-image", "clip-text") else name)
         return load_encoder(name, part.config, *part.resolve(), device)
 
     def check_encoders(self) -> None:
         """Find every encoder's weights, so that a file that is absent or broken is named before any work."""
-        for name in self.table.get("encoders", {}):
-            self.part("encoders", name).resolve()
+        for name in self.file.encoders:
+            self.encoder_part(name).resolve()
 
     def method_parts(
         self, method: str, names: tuple[str, ...], own: Mapping[str, Path]
@@ -156,12 +172,12 @@ class Suite:
         parts, hashes = {}, {}
         for name in names:
             alias = self._alias(method, name)
-            if alias not in self.table.get("parts", {}):
+            if alias not in self.file.parts:
                 raise A2IBenchError(
                     f"The suite {self.name!r} brings no {name!r}, which the method {method!r} needs; "
                     "choose another --suite."
                 )
-            part = self.part("parts", alias)
+            part = self.part(alias)
             if name in own:
                 if not own[name].exists():
                     raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
@@ -171,7 +187,7 @@ class Suite:
             parts[name] = {**part.config, "file": path}
             if "borrows" in part.config and name not in own:
                 # Two pipelines may share their autoencoder and text encoder: one copy is shipped.
-                lender, of_lender = self.part("parts", part.config["borrows"]).resolve()
+                lender, of_lender = self.part(part.config["borrows"]).resolve()
                 parts[name]["borrows"] = lender
                 digest = hashlib.sha256(f"{digest} {of_lender}".encode()).hexdigest()
             hashes[name] = digest
@@ -179,31 +195,28 @@ class Suite:
 
     def _alias(self, method: str, part: str) -> str:
         """Name the entry of ``[parts]`` that a method takes for a part."""
-        return str(self.table.get("methods", {}).get(method, {}).get("parts", {}).get(part, part))
+        entry = self.file.methods.get(method)
+        return entry.parts.get(part, part) if entry else part
 
     def unpublished(self, method: str, names: Iterable[str]) -> str | None:
         """Say why a method can't run here: that nobody published one of these parts. None where all were."""
         for name in names:
-            if self._alias(method, name) not in self.table.get("parts", {}):
+            if self._alias(method, name) not in self.file.parts:
                 return f"The suite {self.name!r} brings no {name!r}."
-            part = self.part("parts", self._alias(method, name))
+            part = self.part(self._alias(method, name))
             if part.shipped is None and part.checkpoint is None:
                 return str(part.config.get("absent", f"The suite {self.name!r} brings no {name!r}."))
         return None
 
     def method_licences(self, method: str, names: Iterable[str]) -> list[str]:
         """Say which of these parts of a method are under a licence that forbids commercial use."""
-        entries = [published().get(self.part("parts", self._alias(method, name)).checkpoint or "") for name in names]
+        entries = [published().get(self.part(self._alias(method, name)).checkpoint or "") for name in names]
         return [f"{entry.name}: {entry.licence}" for entry in entries if entry and entry.non_commercial]
 
     def method_options(self, method: str) -> dict[str, Any]:
         """Give the options that this suite sets for a method."""
-        return dict(self.table.get("methods", {}).get(method, {}).get("options", {}))
-
-    @cached_property
-    def training(self) -> dict[str, Any]:
-        """Settings of AudioToken's training that differ from the paper's in this suite."""
-        return dict(self.table.get("training", {}))
+        entry = self.file.methods.get(method)
+        return dict(entry.options) if entry else {}
 
 
 def _digest(path: Path, wants_folder: bool) -> str:
@@ -232,16 +245,11 @@ def suites() -> dict[str, Path]:
 def load_suite(name: str) -> Suite:
     """Load a built-in suite by name, or one of the user's by the path of its TOML file."""
     file = suites().get(name)
+    built_in = file is not None
     if file is None:
         if not name.endswith(".toml"):
             raise unknown("suite", name, suites())
         file = Path(name)
         if not file.is_file():
-            raise A2IBenchError(f"The suite file {file} does not exist; mend the path.")
-    try:
-        table = tomllib.loads(file.read_text())
-        return Suite(table["name"], int(table["version"]), table.get("summary", ""), file.parent, table)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise A2IBenchError(f"The suite file {file} is not TOML: {error}.") from None
-    except KeyError as error:
-        raise A2IBenchError(f"The suite file {file} lacks {error}; see docs/suites.md.") from None
+            raise A2IBenchError(f"The suite file {file} does not exist; fix the path.")
+    return Suite(read_suite_file(file), file.parent, built_in)

@@ -135,7 +135,7 @@ def test_parts_that_do_not_belong_together(parts, tmp_path):
 
 def test_the_papers_suite_says_what_to_fetch(fresh_cache):
     suite = load_suite("vggsound")
-    assert [suite.part("parts", name).checkpoint for name in ("unclip", "imagebind")] == [
+    assert [suite.part(name).checkpoint for name in ("unclip", "imagebind")] == [
         "stable-diffusion-2-1-unclip",
         "imagebind-huge",
     ]

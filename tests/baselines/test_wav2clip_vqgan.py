@@ -83,7 +83,7 @@ def test_declared():
     assert method.reads == "audio"
     assert dict(method.options) == {"iterations": 500, "lr": 0.1, "cutouts": 32, "size": 512, "noise": 0.1}
     suite = load_suite("vggsound")
-    found = {name: suite.part("parts", name).checkpoint for name in method.parts}
+    found = {name: suite.part(name).checkpoint for name in method.parts}
     assert found == {"vqgan": "vqgan-imagenet-f16-16384", "wav2clip": "wav2clip", "clip": "clip-vit-b-32"}
 
 

@@ -129,7 +129,7 @@ def test_from_a_file(tmp_path, small):
     torch.save(small._forward.__self__.state_dict(), path)
     encoder = load_encoder("inception", {"classes": 5}, path)
     np.testing.assert_allclose(encoder.encode(images(2)), small.encode(images(2)), atol=1e-6)
-    assert encoder.id == f"inception:{encoder.weights[:16]}:1-64:float32"
+    assert encoder.id == f"inception:{encoder.weights[:16]}:1-64:float32:{encoder.digest}"
 
 
 def test_a_callers_autocast_and_precision_do_not_matter(small):

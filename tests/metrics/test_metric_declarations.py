@@ -9,8 +9,9 @@ import pytest
 
 import a2ibench.metrics as package
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Metric, Rows, SetStatistic, Signature, get, mean_score, metrics
+from a2ibench.metrics import Coverage, Metric, Rows, SetStatistic, Signature, get, mean_score, metrics
 
+WHOLE = Coverage(per_clip=1, given=240, clips=240)
 ENCODERS = {
     "wav2clip": "wav2clip",
     "clip-image": "clip",
@@ -71,19 +72,21 @@ def test_the_promised_metrics_are_declared() -> None:
 
 
 def test_no_two_metrics_share_a_column() -> None:
-    signatures = [str(m.signature(n=240, encoders=ENCODERS, suite="mini@1")) for m in metrics().values()]
+    signatures = [
+        str(m.signature(n=240, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)) for m in metrics().values()
+    ]
     assert len(set(signatures)) == len(signatures)
     without_names = [text.split("|", 1)[1] for text in signatures if text.startswith("AIS")]
     assert len(set(without_names)) == len(without_names)
 
 
 def test_signature_reads_as_designed() -> None:
-    signature = get("AIS").signature(n=240, encoders=ENCODERS, suite="mini@1")
-    assert str(signature) == "AIS|v:1|enc:wav2clip+clip|neg:all|ties:half|n:240|suite:mini@1"
-    one_network = get("AIC.clipscore").signature(n=240, encoders=ENCODERS, suite="mini@1")
+    signature = get("AIS").signature(n=240, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)
+    assert str(signature) == "AIS|v:1|enc:wav2clip+clip|neg:all|ties:half|n:240|per-clip:1|clips:240/240|suite:mini@1"
+    one_network = get("AIC.clipscore").signature(n=240, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)
     assert "|enc:clip|" in str(one_network)  # Image and text tower of one CLIP.
-    assert signature == get("AIS").signature(n=240, encoders=ENCODERS, suite="mini@1")
-    assert signature != get("AIS").signature(n=239, encoders=ENCODERS, suite="mini@1")
+    assert signature == get("AIS").signature(n=240, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)
+    assert signature != get("AIS").signature(n=239, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)
 
 
 @pytest.mark.parametrize("name", sorted(metrics()))
@@ -179,9 +182,9 @@ def test_signature_refuses_what_would_blur_it(name: str, pairs: tuple[tuple[str,
 
 def test_signature_needs_every_encoder() -> None:
     with pytest.raises(A2IBenchError, match="AIS needs the id of the encoder 'clip-image'"):
-        get("AIS").signature(n=3, encoders={"wav2clip": "w"}, suite="mini@1")
+        get("AIS").signature(n=3, encoders={"wav2clip": "w"}, suite="mini@1", coverage=WHOLE)
     with pytest.raises(A2IBenchError, match=r"can't hold '\+'"):
-        get("FID").signature(n=3, encoders={"inception": "a+b"}, suite="mini@1")
+        get("FID").signature(n=3, encoders={"inception": "a+b"}, suite="mini@1", coverage=WHOLE)
 
 
 def test_rows_name_what_is_missing_or_misfits() -> None:

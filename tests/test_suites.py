@@ -1,0 +1,61 @@
+"""Suite files: a strict model, so that a mistyped key is an error that names the nearest right one."""
+
+import pytest
+
+from a2ibench.errors import A2IBenchError
+from a2ibench.suites import load_suite, suites
+
+
+@pytest.mark.parametrize("name", suites())
+def test_the_built_in_files_load(name):
+    suite = load_suite(name)
+    assert suite.built_in
+    assert suite.id == f"{name}@{suite.file.version}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name = "tiny"', 'name = "tiny"\nclips_digset = "x"', ("clips_digset", "did you mean 'clips_digest'")),
+        ('name = "tiny"', 'name = "tiny"\nown_dta = "x"', ("own_dta", "did you mean 'own_data'")),
+        ("[parts.embedder]\n", "[parts.embedder]\nfiel = 'x'\n", ("'fiel' in [parts.embedder]", "did you mean 'file'")),
+        ("[methods.sd-text.options]\n", "[methods.sd-text.option]\n", ("'option'", "did you mean 'options'")),
+        ("version = 1", "version = 'one'", ("a wrong 'version'",)),
+        ("version = 1", "", ("lacks 'version'",)),
+        ('name = "tiny"', 'name = "tiny|x"', ("a wrong 'name'",)),
+        ('file = "weights/audiotoken.safetensors"', 'file = "../x"', ("leaves the suite's folder",)),
+    ],
+)
+def test_a_wrong_key_is_refused(own_suite, old, new, words):
+    text = own_suite.read_text()
+    assert old in text
+    own_suite.write_text(text.replace(old, new, 1))
+    with pytest.raises(A2IBenchError) as caught:
+        load_suite(str(own_suite))
+    for word in (str(own_suite), *words):
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "encoder", "word"),
+    [
+        ("categories = [", "blcks = [1]\ncategories = [", "classifier", "did you mean 'blocks'"),
+        ("width = 8\n", "width = 8\ndmi = 3\n", "wav2clip", "did you mean 'dim'"),
+        ("quick_gelu", "quick_gleu", "clip-image", "quick_gleu"),
+        ("head_width", "haed_width", "clip-image", "haed_width"),
+    ],
+)
+def test_a_wrong_setting_of_a_network_is_refused(own_suite, old, new, encoder, word):
+    own_suite.write_text(own_suite.read_text().replace(old, new, 1))
+    with pytest.raises(A2IBenchError, match=word):
+        load_suite(str(own_suite)).encoder(encoder)
+
+
+def test_layout_comments_and_prose_do_not_change_the_id(own_suite):
+    before = load_suite(str(own_suite)).id
+    text = own_suite.read_text()
+    own_suite.write_text("# Hello.\n" + text.replace("summary = ", "summary  = ").replace("Random networks", "Others"))
+    assert load_suite(str(own_suite)).id == before
+    own_suite.write_text(text.replace("size = 32", "size = 24"))
+    assert load_suite(str(own_suite)).id != before
