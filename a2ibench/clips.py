@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from a2ibench.checkpoints import sha256_file
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import sha256_file
 
 COLUMNS = ("clip_id", "audio", "image", "label")
 SHORTEST_SECONDS = 0.1

@@ -5,10 +5,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2ibench.checkpoints import cache_dir, is_offline, published, status
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import cache_dir
 from a2ibench.results import provenance
 from a2ibench.suites import load_suite, suites
+from a2ibench.weights.entries import published
+from a2ibench.weights.fetch import is_offline, status
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,6 +1,7 @@
 """Files that are whole or not there at all: written beside their place, then renamed into it."""
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -144,3 +145,18 @@ def _mendable(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
         raise A2IBenchError(f"{path} can't be written: {reason}.") from None
+
+
+def cache_dir() -> Path:
+    """Give the one cache folder: ``A2IBENCH_CACHE``, else the platform's user cache; it may not exist yet."""
+    if own := os.environ.get("A2IBENCH_CACHE"):
+        return Path(own)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("a2ibench", appauthor=False)
+
+
+def sha256_file(path: Path) -> str:
+    """Hash a file's content: 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

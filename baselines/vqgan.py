@@ -15,9 +15,9 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor
 
-from a2ibench.checkpoints import read_state_dict
 from a2ibench.encoders._frozen import freeze, load_strict
 from a2ibench.errors import unknown
+from a2ibench.weights.read import read_state_dict
 
 PUBLISHED: Mapping[str, Any] = {
     "embed_dim": 256,

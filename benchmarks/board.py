@@ -23,9 +23,10 @@ import numpy as np
 import scipy
 from scipy.stats import permutation_test
 
-from a2ibench.leaderboard import load_board, standings, write_board
+from a2ibench.board.standings import load_board, standings
 from a2ibench.metrics.ranks import SIDE
 from a2ibench.results import Clips, Provenance, Result, Score
+from a2ibench.show.board import write_board
 
 METRICS = ("AIS", "AIS.same-class", "AIS.other-class", "IIS", "IIS.same-class", "IIS.other-class", "AIC", "AIC.exact")
 

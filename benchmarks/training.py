@@ -19,8 +19,8 @@ def main() -> None:
     steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         os.environ["A2IBENCH_CACHE"] = folder
+        from a2ibench.runs.train import train_audiotoken
         from a2ibench.suites.mini.build.test_split import training_clips
-        from a2ibench.training import train_audiotoken
 
         data = training_clips(Path(folder, "clips"), 64)
         found = {}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from a2ibench.gallery import write_gallery
+from a2ibench.pictures.gallery import write_gallery
 from a2ibench.results import Clips, Provenance, Result, Score
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -80,8 +80,8 @@ def write_sanity(board, results):
 
 def page_of(folder, clips=None, **options):
     """A board's page as write_board renders it."""
-    from a2ibench.leaderboard import load_board, standings
-    from a2ibench.page import board_page
+    from a2ibench.board.standings import load_board, standings
+    from a2ibench.show.pages.board import board_page
 
     board = load_board(folder)
     return board_page(board, {name: standings(board, name) for name in board.columns}, clips, **options)

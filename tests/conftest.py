@@ -269,10 +269,10 @@ def noise(tmp_path_factory, clip_folder):
 @pytest.fixture(scope="session")
 def tiny_boards(tmp_path_factory, tiny_suite, noise):
     """A folder of boards, with one of the tiny suite and one row, ``tiny/noise``; not to be written to."""
-    from a2ibench.evaluate import Scorer
-    from a2ibench.leaderboard import write_board
-    from a2ibench.submission import MethodCard, read_outputs
-    from a2ibench.submit import submit
+    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.board.submit import submit
+    from a2ibench.scoring.scorer import Scorer
+    from a2ibench.show.board import write_board
     from a2ibench.suites import load_suite
 
     suite = load_suite(str(tiny_suite))

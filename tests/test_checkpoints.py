@@ -13,17 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from a2ibench import A2IBenchError
-from a2ibench.checkpoints import (
-    Checkpoint,
-    cache_dir,
-    locate,
-    published,
-    read_checkpoint,
-    read_state_dict,
-    sha256_file,
-    status,
-    verify,
-)
+from a2ibench.files import cache_dir, sha256_file
+from a2ibench.weights.entries import Checkpoint, published
+from a2ibench.weights.fetch import locate, status, verify
+from a2ibench.weights.read import read_checkpoint, read_state_dict
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -363,7 +356,7 @@ def test_cache_dir(monkeypatch, tmp_path):
 
 def test_the_import_is_light():
     heavy = {"torch", "huggingface_hub", "rich", "numpy"}
-    code = f"import sys, a2ibench.checkpoints; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, a2ibench.weights.fetch; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from a2ibench.compare import compare_results, comparison_report
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics.stats import holm, paired_difference
 from a2ibench.results import Clips, Provenance, Result, Score
+from a2ibench.show.compare import compare_results, comparison_report
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="cpu", threads=1, created="2026-01-01T00:00:00Z",

@@ -9,14 +9,15 @@ import torch
 from PIL import Image
 from tiny import TINY
 
-from a2ibench import evaluate
 from a2ibench.clips import load_clips
 from a2ibench.encoders._frozen import TorchEncoder
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
-from a2ibench.features import audio_rows, image_rows, text_rows
 from a2ibench.metrics import metrics
 from a2ibench.results import Result
+from a2ibench.scoring import scorer as evaluate
+from a2ibench.scoring.features import audio_rows, image_rows, text_rows
+from a2ibench.scoring.sanity import sanity
+from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 from a2ibench.suites import load_suite
 
 
@@ -103,7 +104,7 @@ def test_shuffled_images_keep_no_clip_its_own(scorer, monkeypatch, fresh_cache):
         sets[method] = images
         return result_of(scorer, images, wanted, method=method)
 
-    monkeypatch.setattr(evaluate, "result_of", spy)
+    monkeypatch.setattr("a2ibench.scoring.sanity.result_of", spy)
     wanted = chosen_metrics(["AIS", "IIS"])
     first = sanity(scorer, wanted)
     assert list(sets) == [result.method for result in first] == ["real images", "shuffled images"]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2ibench import features
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
-from a2ibench.features import RowCache, audio_rows, image_rows, text_rows
+from a2ibench.scoring import features
+from a2ibench.scoring.features import RowCache, audio_rows, image_rows, text_rows
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 

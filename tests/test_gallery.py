@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from a2ibench.clips import Clip, ClipSet, load_clips
-from a2ibench.gallery import (
+from a2ibench.pictures.gallery import (
     MOST_CLIPS,
     SOUND_SIZE,
     TILE,
@@ -19,7 +19,7 @@ from a2ibench.gallery import (
     write_clips,
     write_gallery,
 )
-from a2ibench.sheets import spectrogram
+from a2ibench.pictures.sheets import spectrogram
 
 
 def _pictures(folder, colours, size=(120, 100)):

@@ -12,10 +12,10 @@ from PIL import Image
 
 from a2ibench.baselines import methods
 from a2ibench.baselines.base import Method, image_seed, images_of
-from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.generate import generate, prepare
+from a2ibench.files import sha256_file
+from a2ibench.runs.generate import generate, prepare
 from a2ibench.suites import Suite, load_suite
 from a2ibench.suites.file import SuiteFile
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 from tiny import TINY
 
-from a2ibench import unpack
+from a2ibench.board import unpack
+from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import load_clips
 from a2ibench.errors import A2IBenchError
-from a2ibench.submission import read_outputs
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -551,7 +551,7 @@ def test_scripts_and_markup_in_every_field_are_harmless(ground, run_cli, tiny_su
 
 
 def test_a_submission_that_changes_while_it_is_scored(ground, run_cli, tiny_suite, monkeypatch):
-    from a2ibench import submit as module
+    from a2ibench.board import submit as module
 
     scored = module.result_of
 

@@ -10,13 +10,14 @@ from math import fsum
 import numpy as np
 import pytest
 
+from a2ibench.board.outputs import MethodCard
+from a2ibench.board.standings import load_board, standings
 from a2ibench.errors import A2IBenchError
-from a2ibench.escaping import csv_text, latex_text, markdown_text, plain
-from a2ibench.leaderboard import load_board, standings, write_board
-from a2ibench.page import board_page
 from a2ibench.results import Clips, Provenance, Result, Score
-from a2ibench.submission import MethodCard
-from a2ibench.tables import csv_table, latex_table, markdown_page
+from a2ibench.show.board import write_board
+from a2ibench.show.pages.board import board_page
+from a2ibench.show.tables import csv_table, latex_table, markdown_page
+from a2ibench.text import csv_text, latex_text, markdown_text, plain
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="cpu", threads=1, created="2026-01-01T00:00:00Z",
@@ -433,7 +434,7 @@ def test_two_rows_of_one_name_are_told_apart_by_their_folders(board):
 
 
 def test_write_board_writes_all_files_and_leaves_the_old_ones_where_it_fails(board):
-    import a2ibench.tables
+    import a2ibench.show.tables
 
     write_board(board)
     files = ("README.md", "leaderboard.csv", "leaderboard.tex", "index.html")
@@ -444,7 +445,7 @@ def test_write_board_writes_all_files_and_leaves_the_old_ones_where_it_fails(boa
     assert {name: (board / name).read_bytes() for name in files} == before
     put(board, "winner", result("winner", values(90, 6)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(a2ibench.tables, "latex_table", {}.__getitem__)
+        patch.setattr(a2ibench.show.tables, "latex_table", {}.__getitem__)
         with pytest.raises(TypeError):
             write_board(board)
     assert {name: (board / name).read_bytes() for name in files} == before

@@ -22,8 +22,8 @@ def test_the_weights_are_the_listed_ones_and_small():
 
 
 def test_the_near_misses_of_aic():
-    from a2ibench.features import text_rows
     from a2ibench.metrics.aic import match_table
+    from a2ibench.scoring.features import text_rows
     from a2ibench.suites.mini import world
 
     texts = load_suite("mini").encoder("clip-text")
@@ -38,8 +38,9 @@ def test_the_near_misses_of_aic():
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Run the main job on all 240 clips, and Stable Diffusion on the labels; score both."""
-    from a2ibench.evaluate import Scorer, chosen_metrics, result_of, sanity
-    from a2ibench.generate import generate, prepare
+    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.scoring.sanity import sanity
+    from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 
     suite = load_suite("mini")
     clips = suite.clips()
@@ -84,7 +85,7 @@ def test_audiotoken_reaches_its_floors(runs, metric, floor):
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["AIS.same-class", "IIS.same-class"])
 def test_listening_beats_reading_the_label(runs, metric):
-    from a2ibench.compare import compare_results
+    from a2ibench.show.compare import compare_results
 
     (comparison,) = compare_results([runs["audiotoken"], runs["sd-text"]], [metric])
     assert comparison.low > 0
@@ -110,8 +111,8 @@ def test_other_clips_are_not_taken_for_the_shipped_ones(tmp_path):
 @pytest.mark.parametrize(("method", "least", "kinds"), [("wav2clip", 70, 12), ("imagebind", 85, 60)])
 def test_the_other_baselines_hear(tmp_path, method, least, kinds):
     """Every tenth clip: AIS far above the chance of 50, AIC above its share by chance (1 in 12)."""
-    from a2ibench.evaluate import Scorer, chosen_metrics
-    from a2ibench.generate import generate, prepare
+    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.scoring.scorer import Scorer, chosen_metrics
 
     suite = load_suite("mini")
     clips = suite.clips().spread(24)

@@ -10,11 +10,10 @@ import pytest
 from boards import page_of, result_of, write_entry, write_images, write_sanity
 
 from a2ibench.clips import Clip, ClipSet, load_clips
-from a2ibench.gallery import write_clips
-from a2ibench.page import run_page
-from a2ibench.pages import json_island, safe_link
-from a2ibench.pages.media import Media
-from a2ibench.pages.run import Matches
+from a2ibench.pictures.gallery import write_clips
+from a2ibench.show.pages import json_island, safe_link
+from a2ibench.show.pages.media import Media
+from a2ibench.show.pages.run import Matches, run_page
 
 ALLOWED = frozenset(
     """html head meta link title style body a header div b nav h1 h2 h3 h4 p main section table caption span thead tbody
@@ -415,7 +414,7 @@ def test_the_report_of_a_run(run, clips):
 
 
 def test_what_was_seen_is_counted(run, clips):
-    from a2ibench.pages.run import _matched, _matrix, _seen, _seen_lists
+    from a2ibench.show.pages.run import _matched, _matrix, _seen, _seen_lists
 
     _, result, _, table = run
     seen = _seen(result)
@@ -465,7 +464,7 @@ def test_a_report_can_link_its_sounds(run, clips, monkeypatch):
 
 
 def test_the_words_of_the_tiny_suite(tiny_suite, clips):
-    from a2ibench.page import matches
+    from a2ibench.show.pages.run import matches
     from a2ibench.suites import load_suite
 
     table = matches(load_suite(str(tiny_suite)), clips.labels)

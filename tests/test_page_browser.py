@@ -8,8 +8,8 @@ import pytest
 from boards import page_of, result_of, write_entry, write_images, write_sanity
 
 from a2ibench.clips import Clip, ClipSet, load_clips
-from a2ibench.gallery import write_clips
-from a2ibench.page import run_page
+from a2ibench.pictures.gallery import write_clips
+from a2ibench.show.pages.run import run_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

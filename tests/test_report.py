@@ -10,9 +10,10 @@ from rich.console import Console
 
 from a2ibench.clips import Clip
 from a2ibench.errors import A2IBenchError
-from a2ibench.report import format_score, score_report, score_table, signatures
+from a2ibench.pictures.sheets import comparison_sheet, contact_sheet
 from a2ibench.results import Clips, Provenance, Result, Score
-from a2ibench.sheets import comparison_sheet, contact_sheet
+from a2ibench.show.numbers import format_score
+from a2ibench.show.terminal import score_report, score_table, signatures
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="CPU", threads=1,
@@ -172,7 +173,7 @@ def test_broken_image_is_named(make, tmp_path):
 
 
 def test_spectrogram_shows_where_the_tone_is(tmp_path):
-    from a2ibench.sheets import spectrogram
+    from a2ibench.pictures.sheets import spectrogram
 
     wave = np.zeros(16_000)
     wave[8000:] = np.sin(2 * np.pi * 300 * np.arange(8000) / 16_000)

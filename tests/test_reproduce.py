@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from tiny import TINY
 
-from a2ibench import table1, table1_tables
 from a2ibench.errors import A2IBenchError
+from a2ibench.paper import table1
+from a2ibench.paper import tables as table1_tables
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.suites import load_suite
 
@@ -147,7 +148,7 @@ def test_footnotes_name_licences_failures_and_absent_rows(published):
 @pytest.fixture(scope="module")
 def whole(tiny_suite, tmp_path_factory):
     """The whole table once, through the library."""
-    from a2ibench.reproduce import table1 as run
+    from a2ibench.paper.reproduce import table1 as run
 
     suite = load_suite(str(tiny_suite))
     out = tmp_path_factory.mktemp("whole")
@@ -185,8 +186,8 @@ def test_the_methods_differ(whole):
 
 
 def test_a_second_run_makes_nothing_anew(whole, tiny_suite, monkeypatch):
-    from a2ibench import generate
-    from a2ibench.reproduce import table1 as run
+    from a2ibench.paper.reproduce import table1 as run
+    from a2ibench.runs import generate
 
     table, out = whole
     times = {file: file.stat().st_mtime_ns for file in out.glob("*/images/*.png")}
@@ -218,8 +219,8 @@ def test_a_number_outside_its_band_exits_1(run_cli, tiny_suite, whole, monkeypat
     off = published.model_copy(
         update={"bands": {"tiny": {"AIS": band}}, "recorded": {"tiny": {"audiotoken": {"AIS": 1000.0}}}}
     )
-    monkeypatch.setattr("a2ibench.reproduce.load_published", lambda: off)
-    monkeypatch.setattr("a2ibench.table1.load_published", lambda: off)
+    monkeypatch.setattr("a2ibench.paper.reproduce.load_published", lambda: off)
+    monkeypatch.setattr("a2ibench.paper.table1.load_published", lambda: off)
     outcome = run_cli("reproduce", "table1", "--suite", tiny_suite, "--out", out, "--batch-size", 4, "--check")
     assert outcome.code == 1
     assert "audiotoken, AIS" in outcome.err
@@ -236,7 +237,7 @@ def test_the_papers_suite_names_the_first_missing_weight(run_cli, clip_folder, f
 
 
 def test_a_row_that_nobody_published_is_named(tiny_suite, own_suite, tmp_path):
-    from a2ibench.reproduce import _prepared
+    from a2ibench.paper.reproduce import _prepared
 
     text = own_suite.read_text()
     own_suite.write_text(text.replace('file = "weights/audiotoken-cl.safetensors"', 'absent = "Never published."'))
@@ -266,7 +267,7 @@ def test_wrong_words(run_cli, arguments, words):
 
 
 def test_unknown_methods_in_weights_are_refused():
-    from a2ibench.reproduce import _prepared
+    from a2ibench.paper.reproduce import _prepared
 
     with pytest.raises(A2IBenchError, match="did you mean 'audiotoken'"):
         _prepared(load_suite("mini"), tuple(ROWS), 0, {"audiotokn": {}})

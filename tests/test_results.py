@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from math import inf, nan
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from a2ibench import results
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Clips, Result, Score, json_schema, provenance
+from a2ibench.results.provenance import _checkout as checkout
 
 
 def score(metric="AIS", value=75.0, **more):
@@ -210,11 +211,11 @@ def test_provenance(made):
 
 
 def test_provenance_without_git_or_in_somebody_elses_repository(tmp_path, monkeypatch):
-    assert results._checkout(tmp_path) == (None, None)
+    assert checkout(tmp_path) == (None, None)
     package = tmp_path / "a2ibench"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    git = results.shutil.which("git")
+    git = shutil.which("git")
     if git:
 
         def run(*words):
@@ -222,18 +223,18 @@ def test_provenance_without_git_or_in_somebody_elses_repository(tmp_path, monkey
             subprocess.run([git, "-C", str(tmp_path), *named, *words], check=True, capture_output=True)
 
         run("init")
-        assert results._checkout(tmp_path) == (None, None)  # there, but not known to git
+        assert checkout(tmp_path) == (None, None)  # there, but not known to git
         run("add", "a2ibench")
         run("commit", "-m", "x")
-        commit, dirty = results._checkout(tmp_path)
+        commit, dirty = checkout(tmp_path)
         assert len(commit) == 40
         assert dirty is False
         monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-        assert results._checkout(tmp_path) == (commit, False)
+        assert checkout(tmp_path) == (commit, False)
         (package / "new.py").write_text("")
-        assert results._checkout(tmp_path) == (commit, True)
-    monkeypatch.setattr(results.shutil, "which", lambda _name: None)
-    assert results._checkout(tmp_path) == (None, None)
+        assert checkout(tmp_path) == (commit, True)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    assert checkout(tmp_path) == (None, None)
 
 
 def test_imports_nothing_heavy():

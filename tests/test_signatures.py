@@ -18,8 +18,9 @@ from a2ibench.clips import load_clips
 from a2ibench.encoders import base
 from a2ibench.encoders.classifier import ClassifierEncoder, published_weights
 from a2ibench.encoders.classifier import load as load_classifier
-from a2ibench.evaluate import Scorer, chosen_metrics, sanity
 from a2ibench.metrics import Coverage, get, metrics
+from a2ibench.scoring.sanity import sanity
+from a2ibench.scoring.scorer import Scorer, chosen_metrics
 from a2ibench.suites import load_suite
 
 ALL = tuple(metrics())

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import TINY
 
+from a2ibench.board.outputs import MethodCard, read_outputs, slug_of
 from a2ibench.clips import Clip, ClipSet, load_clips, read_image
 from a2ibench.errors import A2IBenchError
-from a2ibench.submission import MethodCard, read_outputs, slug_of
 
 
 @pytest.fixture(scope="module")

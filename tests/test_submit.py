@@ -13,16 +13,17 @@ from noise import draw_noise
 from test_hostile import tree
 from tiny import TINY
 
-from a2ibench import submit as module
+from a2ibench.board import submit as module
+from a2ibench.board.outputs import MethodCard, read_outputs
+from a2ibench.board.standings import load_board
+from a2ibench.board.submit import board_lock, load_sanity, read_hashes, submit, tidy
+from a2ibench.board.verify import state_of
 from a2ibench.clips import load_clips
 from a2ibench.errors import A2IBenchError
-from a2ibench.evaluate import Scorer
-from a2ibench.leaderboard import load_board, write_board
 from a2ibench.results import Result
-from a2ibench.submission import MethodCard, read_outputs
-from a2ibench.submit import board_lock, load_sanity, read_hashes, submit, tidy
+from a2ibench.scoring.scorer import Scorer
+from a2ibench.show.board import write_board
 from a2ibench.suites import load_suite
-from a2ibench.verify import state_of
 
 FILES = {"result.json", "items.csv", "method.toml", "hashes.csv", "contact.png", "gallery.webp", "gallery.json"}
 BOARD = {"README.md", "leaderboard.csv", "leaderboard.tex", "index.html", "sanity.json", ".lock"}

@@ -15,8 +15,8 @@ from a2ibench.baselines.stable_diffusion import StableDiffusion
 from a2ibench.clips import load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Result
+from a2ibench.runs.train import train_audiotoken
 from a2ibench.suites import load_suite
-from a2ibench.training import train_audiotoken
 
 SMALL = Config(steps=1, batch_size=4, lr=1e-2, crop_seconds=1.0, crops=1, size=32)
 

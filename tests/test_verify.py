@@ -9,13 +9,13 @@ import pytest
 from noise import draw_noise
 from PIL import Image
 
+from a2ibench.board.standings import load_board
+from a2ibench.board.submit import read_hashes, write_hashes, write_pictures
+from a2ibench.board.verify import STATES, is_of_own_data, state_of, verify
 from a2ibench.errors import A2IBenchError
-from a2ibench.leaderboard import load_board
 from a2ibench.progress import silent
 from a2ibench.results import Result
-from a2ibench.submit import read_hashes, write_hashes, write_pictures
 from a2ibench.suites import load_suite
-from a2ibench.verify import STATES, is_of_own_data, state_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def test_own_clips_are_needed_for_the_scores(run_cli, tiny_suite, noise, clip_fo
 @pytest.fixture(scope="module")
 def drawn_boards(tmp_path_factory, tiny_suite, suite):
     """A board with a run of one of our methods."""
-    from a2ibench.evaluate import Scorer
-    from a2ibench.generate import generate, prepare
-    from a2ibench.submission import MethodCard, read_outputs
-    from a2ibench.submit import submit
+    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.board.submit import submit
+    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.scoring.scorer import Scorer
 
     folder, clips = tmp_path_factory.mktemp("drawn"), suite.clips()
     generate(prepare(suite, "sd-text", seed=5), clips, folder / "run")
@@ -144,8 +144,8 @@ def test_our_methods_are_made_again(run_cli, tiny_suite, drawn, tmp_path):
 
 def test_images_that_were_not_made_by_the_method(drawn, suite, noise, tmp_path):
     """A forger's run.json: hashes and scores hold, but the method draws other images."""
-    from a2ibench.evaluate import Scorer, chosen_metrics, result_of
-    from a2ibench.submission import MethodCard, read_outputs
+    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 
     told = Result.load(drawn / "result.json")
     clips = suite.clips()
@@ -203,7 +203,7 @@ def _item(row):
 
 def _forged_item(row):
     """A value is changed everywhere where it stands, and the mean with it: only the images tell."""
-    from a2ibench.evaluate import interval_of
+    from a2ibench.scoring.scorer import interval_of
 
     result = Result.load(row / "result.json")
     items = {clip_id: dict(item) for clip_id, item in result.items.items()}

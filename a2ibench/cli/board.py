@@ -29,8 +29,8 @@ from a2ibench.cli.shared import (
 from a2ibench.errors import A2IBenchError
 
 if TYPE_CHECKING:
+    from a2ibench.board.outputs import MethodCard, Outputs
     from a2ibench.clips import ClipSet
-    from a2ibench.submission import MethodCard, Outputs
     from a2ibench.suites import Suite
 
 BoardOption = Annotated[Path, typer.Option("--board", help="The folder of the boards.")]
@@ -55,13 +55,13 @@ def submit(
     as_json: JsonOption = False,
 ) -> None:
     """Put a method's images onto the board: check, score, write its row, render the tables."""
-    from a2ibench.evaluate import Scorer, check_clips
+    from a2ibench.board.outputs import read_outputs
+    from a2ibench.board.submit import board_folder, submission_problems
+    from a2ibench.board.submit import submit as put
     from a2ibench.files import check_writable
-    from a2ibench.leaderboard import write_board
-    from a2ibench.report import score_report
-    from a2ibench.submission import read_outputs
-    from a2ibench.submit import board_folder, submission_problems
-    from a2ibench.submit import submit as put
+    from a2ibench.scoring.scorer import Scorer, check_clips
+    from a2ibench.show.board import write_board
+    from a2ibench.show.terminal import score_report
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
@@ -121,8 +121,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check a row: its files, the images' hashes, the scores, and for our methods the images; exit 1 if one differs."""
-    from a2ibench.verify import find_row, is_of_own_data, state_of
-    from a2ibench.verify import verify as check
+    from a2ibench.board.verify import find_row, is_of_own_data, state_of
+    from a2ibench.board.verify import verify as check
 
     place = find_row(row)
     loaded = _suite_of(row, suite)
@@ -168,8 +168,8 @@ def leaderboard(
     metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
 ) -> None:
     """Render a board's tables and its page from the results that lie in it."""
-    from a2ibench.leaderboard import write_board
-    from a2ibench.submit import board_folder, board_lock, tidy
+    from a2ibench.board.submit import board_folder, board_lock, tidy
+    from a2ibench.show.board import write_board
     from a2ibench.suites import load_suite
 
     loaded = load_suite(suite)
@@ -199,12 +199,12 @@ def report(
     data: DataOption = None,
 ) -> None:
     """Write a page about one run: scores by class, what the classifier saw, the worst and the best clips to hear."""
+    from a2ibench.board.outputs import read_outputs
+    from a2ibench.board.verify import is_of_own_data
     from a2ibench.clips import ClipSet
     from a2ibench.files import write_text
-    from a2ibench.page import matches, run_page
     from a2ibench.results import Result
-    from a2ibench.submission import read_outputs
-    from a2ibench.verify import is_of_own_data
+    from a2ibench.show.pages.run import matches, run_page
 
     result = Result.load(run / "result.json")
     loaded, clips, everything = _suite_of(run, suite), None, None
@@ -243,9 +243,9 @@ def report(
 
 def _suite_of(folder: Path, given: str | None) -> "Suite":
     """Load the suite that was given, or that a result names."""
+    from a2ibench.board.unpack import shown
+    from a2ibench.board.verify import suite_name
     from a2ibench.suites import load_suite, suites
-    from a2ibench.unpack import shown
-    from a2ibench.verify import suite_name
 
     name = given or suite_name(folder)
     if given is None and name not in suites():
@@ -257,9 +257,9 @@ def _suite_of(folder: Path, given: str | None) -> "Suite":
 
 def _render(row: Path, clips: "ClipSet | None") -> str:
     """Render the board of a row, where the clips that its page plays are at hand; else say how to."""
-    from a2ibench.leaderboard import write_board
-    from a2ibench.submit import load_sanity
-    from a2ibench.verify import board_of
+    from a2ibench.board.submit import load_sanity
+    from a2ibench.board.verify import board_of
+    from a2ibench.show.board import write_board
 
     board = board_of(row)
     if board is None:
@@ -288,8 +288,8 @@ def _examined(
     replace: bool,
 ) -> tuple[int, list[str], list[str]]:
     """Say how many good images there are, which clips have none, and all that is wrong; writes nothing."""
-    from a2ibench.submission import read_outputs
-    from a2ibench.submit import submission_problems
+    from a2ibench.board.outputs import read_outputs
+    from a2ibench.board.submit import submission_problems
 
     try:
         with progress() as stage, read_outputs(outputs, clips, allow_missing=allow_missing, stage=stage) as given:
@@ -308,7 +308,7 @@ def _examined(
 
 def _card_of(given: "Outputs", card: Path | None, name: str | None, ask: bool) -> "MethodCard":
     """Put the card together: from a file, from the outputs, from --name, and from who sits at the terminal."""
-    from a2ibench.submission import MethodCard
+    from a2ibench.board.outputs import MethodCard
 
     if card is not None and card.is_symlink():  # one's own may be linked; a stranger's is not read through a link
         card = Path(os.path.realpath(card))

@@ -18,8 +18,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Is A better than B? Paired differences on the same clips, with intervals and p-values (Holm over all of them)."""
-    from a2ibench.compare import compare_results, comparison_report, comparison_titles
     from a2ibench.results import Result
+    from a2ibench.show.compare import compare_results, comparison_report, comparison_titles
 
     paths = (first, second, *(more or ()))
     results = [Result.load(path / "result.json" if path.is_dir() else path) for path in paths]

@@ -52,10 +52,10 @@ def reproduce(
     """Run all six rows of the paper's Table 1, and say which of its orderings hold; goes on where it was stopped."""
     if what != "table1":
         raise unknown("table to reproduce", what, ("table1",))
-    from a2ibench.reproduce import table1
+    from a2ibench.paper.reproduce import table1
+    from a2ibench.paper.table1 import load_published
+    from a2ibench.paper.tables import complaints, to_terminal
     from a2ibench.suites import load_suite
-    from a2ibench.table1 import load_published
-    from a2ibench.table1_tables import complaints, to_terminal
 
     began = time.perf_counter()
     loaded = load_suite(suite)

@@ -63,12 +63,13 @@ def eval(
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.evaluate import Scorer, check_clips, chosen_metrics, result_of, sanity
+    from a2ibench.board.outputs import read_outputs
     from a2ibench.files import check_writable
-    from a2ibench.generate import prepare
-    from a2ibench.report import score_report
-    from a2ibench.runs import draw_and_score, write_run
-    from a2ibench.submission import read_outputs
+    from a2ibench.runs.generate import prepare
+    from a2ibench.runs.run import draw_and_score, write_run
+    from a2ibench.scoring.sanity import sanity
+    from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, result_of
+    from a2ibench.show.terminal import score_report
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
@@ -142,10 +143,10 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Make a method's images without scoring them; goes on where an earlier run was stopped."""
-    from a2ibench.evaluate import check_clips
     from a2ibench.files import check_writable
-    from a2ibench.generate import generate as make_images
-    from a2ibench.generate import prepare
+    from a2ibench.runs.generate import generate as make_images
+    from a2ibench.runs.generate import prepare
+    from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import load_suite
 
     loaded = load_suite(suite)
@@ -205,7 +206,7 @@ def train(
     if mixed_precision not in ("no", "fp16", "bf16"):
         raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
     classification_loss = classification_loss or method == "audiotoken-cl"
-    from a2ibench.training import train_audiotoken
+    from a2ibench.runs.train import train_audiotoken
 
     where = device_of(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`

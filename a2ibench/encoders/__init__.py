@@ -45,7 +45,7 @@ def load_encoder(
     if kind not in KINDS:
         raise unknown("kind of encoder", kind, KINDS)
     if not sha256:
-        from a2ibench.checkpoints import sha256_file
+        from a2ibench.files import sha256_file
 
         sha256 = sha256_file(Path(weights_path))
     module, loader = KINDS[kind]

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from a2ibench.checkpoints import read_state_dict
 from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
+from a2ibench.weights.read import read_state_dict
 
 Device = str | torch.device
 Weights = Path | Mapping[str, Tensor]

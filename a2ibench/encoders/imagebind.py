@@ -37,11 +37,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2ibench.checkpoints import read_state_dict
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
 from a2ibench.encoders.base import Float32
 from a2ibench.encoders.beats import RATE, log_mel
 from a2ibench.errors import A2IBenchError
+from a2ibench.weights.read import read_state_dict
 
 SHORTEST = 400  # samples: one frame of the filter bank
 

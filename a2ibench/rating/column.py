@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from a2ibench.checkpoints import sha256_file
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.files import sha256_file
 from a2ibench.metrics import Signature
 from a2ibench.rating.aggregate import Human
 from a2ibench.rating.make import Run

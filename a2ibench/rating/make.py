@@ -15,10 +15,9 @@ from time import time
 
 from PIL import Image, ImageOps
 
-from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import Clip, ClipSet, read_audio, read_image
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, write_bytes, write_text
+from a2ibench.files import check_writable, sha256_file, write_bytes, write_text
 from a2ibench.rating.render import write_page
 from a2ibench.rating.study import REAL, SHUFFLED, Design, Item, Kind, Study, shuffled
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageDraw
 
+from a2ibench.pictures.sheets import FAINT, GREY, INK, MARGIN, PAPER, fit, font
 from a2ibench.rating.aggregate import Human, MethodRating
-from a2ibench.sheets import FAINT, GREY, INK, MARGIN, PAPER, fit, font
 
 _ROW = 96
 _BAR = 48

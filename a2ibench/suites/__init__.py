@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2ibench.checkpoints import locate, published, sha256_file, verify
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.encoders import load_encoder
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.files import sha256_file
 from a2ibench.suites.file import SuiteFile, WeightsEntry, read_suite_file
+from a2ibench.weights.entries import published
+from a2ibench.weights.fetch import locate, verify
 
 _BUILT_IN = Path(__file__).parent
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from a2ibench.baselines.audiotoken.embedder import Embedder
 from a2ibench.baselines.base import Drawn
 from a2ibench.baselines.stable_diffusion import StableDiffusion
-from a2ibench.checkpoints import read_checkpoint, read_state_dict
 from a2ibench.clips import Clip, read_audio
 from a2ibench.encoders import beats
 from a2ibench.errors import A2IBenchError
+from a2ibench.weights.read import read_checkpoint, read_state_dict
 
 
 def fit_seconds(wave: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2ibench.checkpoints import sha256_file
-from a2ibench.compare import compare_results
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import sha256_file
 from a2ibench.metrics.reliability import krippendorff_alpha
 from a2ibench.rating.aggregate import Human, aggregate
 from a2ibench.rating.column import human_scores, rated_runs, write_results
@@ -22,6 +21,7 @@ from a2ibench.rating.readers import Answer, Ratings
 from a2ibench.rating.study import REAL, SHUFFLED, Exclusion, Item, Study
 from a2ibench.rating.tables import comma_separated, latex, markdown, raters_csv, write_tables
 from a2ibench.results import Clips, Provenance, Result, Score
+from a2ibench.show.compare import compare_results
 
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="cpu", threads=1, created="2026-01-01T00:00:00Z",

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2ibench.checkpoints import sha256_file
 from a2ibench.clips import Clip, ClipSet, load_clips
 from a2ibench.errors import A2IBenchError
+from a2ibench.files import sha256_file
 from a2ibench.rating.make import Run, _shown, draw_clips, make_study, read_runs
 from a2ibench.rating.orders import orders
 from a2ibench.rating.render import media, write_page

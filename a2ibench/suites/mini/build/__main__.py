@@ -17,10 +17,9 @@ from PIL import Image
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from a2ibench.checkpoints import cache_dir
 from a2ibench.encoders.beats import fbank
 from a2ibench.encoders.clip import text_tokenizer
-from a2ibench.files import write_bytes, write_text
+from a2ibench.files import cache_dir, write_bytes, write_text
 from a2ibench.suites import load_suite
 from a2ibench.suites.mini import TEST, world
 from a2ibench.suites.mini.build import perception, stable_diffusion, unclip, vqgan
@@ -153,7 +152,7 @@ class Build:
 
     def make_audiotoken(self, name: str, classifier: nn.Module) -> None:
         """Train AudioToken's embedder with the trainer that users have."""
-        from a2ibench.training import train_audiotoken
+        from a2ibench.runs.train import train_audiotoken
 
         lambda_cl = 0.01 if name.endswith("-cl") else 0.0
         folder = self.work / name
@@ -194,7 +193,7 @@ class Build:
 
     def right_kinds_heard(self, name: str, classifier: nn.Module) -> float:
         """Draw the first validation sounds; the share of images that show the right kind."""
-        from a2ibench.generate import generate, prepare
+        from a2ibench.runs.generate import generate, prepare
 
         scenes = {f"held-{index:03d}": scene for index, scene in enumerate(self.validation.scenes[:240])}
         suite = load_suite("mini")

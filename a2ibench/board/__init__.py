@@ -1,0 +1,1 @@
+"""Boards: submitted outputs, their entries, ranks and verification."""

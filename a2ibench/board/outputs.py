@@ -1,0 +1,501 @@
+"""A submission: a stranger's images, and a card that says what made them; read and checked before any work.
+
+Nothing in it is trusted: names are checked before they are used, files are looked at before they are opened,
+images are known by their contents, and what is wrong is collected, so that all of it can be said at once.
+"""
+
+import json
+import os
+import re
+import stat
+import tomllib
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from a2ibench.board.unpack import (
+    IMAGE_SUFFIXES,
+    MOST_BYTES_EACH,
+    MOST_FILES,
+    folded,
+    ignored,
+    is_archive,
+    only_folder,
+    shown,
+    unpacked,
+    unsafe_name,
+)
+from a2ibench.clips import ClipSet, read_image
+from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.files import read_limited, sha256_file
+from a2ibench.progress import Stage, silent
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels
+LONGEST_SLUG = 64
+_CARD_BYTES = 64 * 1024
+_RUN_BYTES = 16 * 2**20  # it lists the clips
+# Names that stand for something else on a board or on Windows.
+_RESERVED = {
+    "sanity", "readme", "index", "leaderboard", "leaderboards", "published", "gallery", "method", "real-images",
+    "shuffled-images", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
+}  # fmt: skip
+
+_Kept = TypeVar("_Kept")
+
+
+# -------------------------------------------------------------------------------------------------- the card
+
+
+def _line(text: str) -> str:
+    text = unicodedata.normalize("NFC", text.strip())
+    if not text.isprintable():
+        raise ValueError("is not one line of printable text")
+    return text
+
+
+def _lines(text: str) -> str:
+    return "\n".join(_line(line) for line in text.strip().splitlines())
+
+
+def _link(text: str) -> str:
+    text = _line(text)
+    if text:
+        try:
+            parts = urlsplit(text)
+            good = parts.scheme in ("http", "https") and "." in (parts.hostname or "") and "@" not in parts.netloc
+        except ValueError:
+            good = False
+        if not good or re.search(r"[\s\"'<>\\`|^{}]", text):
+            raise ValueError("is not a link that begins with http:// or https://")
+    return text
+
+
+_Line = Annotated[str, Field(max_length=300), AfterValidator(_line)]
+_Link = Annotated[str, Field(max_length=500), AfterValidator(_link)]
+
+
+class MethodCard(BaseModel):
+    """What a method says of itself; an empty text or None where it says nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(max_length=80), AfterValidator(_line)] = ""
+    """What the row is called."""
+    authors: _Line = ""
+    """Who made it."""
+    paper: _Link = ""
+    """Where it is described."""
+    code: _Link = ""
+    """Where its code is."""
+    licence: _Line = ""
+    """Under which licence its code and weights are."""
+    training_data: _Line = ""
+    """What it was trained on."""
+    text_labels: bool | None = None
+    """Whether it read the clips' text labels."""
+    test_clips: bool | None = None
+    """Whether the test clips were among its training data."""
+    notes: Annotated[str, Field(max_length=2000), AfterValidator(_lines)] = ""
+    """What else a reader should know."""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a ``method.toml``.
+
+        Raises
+        ------
+        A2IBenchError
+            If it is missing, too large, no TOML in UTF-8, or has a field that is unknown or wrong.
+
+        """
+        try:
+            data = read_limited(path, MOST_BYTES_EACH)
+        except FileNotFoundError:
+            raise A2IBenchError(f"There is no {path}; write one with name, authors, paper, code and so on.") from None
+        if len(data) > _CARD_BYTES:
+            raise A2IBenchError(f"{path} is larger than {_CARD_BYTES // 1024} KiB; a card is a few lines.")
+        try:
+            found = tomllib.loads(data.decode())
+        except (ValueError, RecursionError, OverflowError) as error:
+            raise A2IBenchError(f"{path} is not TOML in UTF-8: {_plain(error)}.") from None
+        try:
+            return cls.of(found)
+        except A2IBenchError as error:
+            raise A2IBenchError(f"{path}: {error}") from None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a card of fields from outside; A2IBenchError names the first wrong one."""
+        strange = sorted(set(fields) - set(cls.model_fields))
+        if strange:
+            raise unknown("field", strange[0][:60], cls.model_fields)
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            message = first["msg"].removeprefix("Value error, ")
+            raise A2IBenchError(f"The field {first['loc'][0]!r} can't be taken: {_plain(message)}.") from None
+
+    def toml(self) -> str:
+        """Write the card as TOML; what says nothing is left out."""
+        # A JSON text is a TOML text too, as long as no character is written as two surrogates.
+        given = {key: value for key, value in self.model_dump().items() if value not in ("", None)}
+        return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in given.items())
+
+
+def slug_of(name: str) -> str:
+    """Make a folder's name from a method's: lower-case ASCII letters, digits and dashes.
+
+    Raises
+    ------
+    A2IBenchError
+        If nothing is left, or the name stands for something else.
+
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not slug:
+        raise A2IBenchError(f"The name {shown(name)} has no Latin letter or digit; give another with --name.")
+    if len(slug) > LONGEST_SLUG:
+        raise A2IBenchError(f"The name {shown(name)} is longer than {LONGEST_SLUG} characters; give a shorter --name.")
+    if slug in _RESERVED:
+        raise A2IBenchError(f"The name {shown(name)} stands for something else; give another with --name.")
+    return slug
+
+
+# ------------------------------------------------------------------------------------- run.json of our methods
+
+
+class RunRecord(BaseModel):
+    """``run.json``, as `a2ibench.runs.generate` writes it: what the images of one of our methods depend on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    method: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    suite: Annotated[str, Field(max_length=100), AfterValidator(_line)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    options: dict[_Line, bool | int | float | _Line | None]
+    weights: dict[_Line, _Line]
+    clips: dict[_Line, _Line]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a ``run.json``; A2IBenchError if it is none."""
+        try:
+            return cls.model_validate(json.loads(read_limited(path, _RUN_BYTES)))
+        except OSError as error:
+            raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
+        except (ValueError, RecursionError, OverflowError) as error:
+            raise A2IBenchError(
+                f"{path} is not the run.json of one of our methods ({_plain(error)}); take it out."
+            ) from None
+
+
+# ------------------------------------------------------------------------------------------------- the images
+
+
+@dataclass(frozen=True, order=True)
+class Hashed:
+    """An image of a submission, and its hash: a row of ``hashes.csv``."""
+
+    clip_id: str
+    index: int
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A submission that was read; only one without problems may be scored."""
+
+    source: Path
+    images: dict[str, list[Path]]
+    """The images of each clip, in their order; a clip without any is absent."""
+    hashes: list[Hashed]
+    missing: tuple[str, ...]
+    """The clips without an image."""
+    card: MethodCard | None
+    run: RunRecord | None
+    problems: tuple[str, ...]
+    """Everything that is wrong, a sentence each."""
+
+    def check(self) -> None:
+        """Raise A2IBenchError with the first problems, if there are any."""
+        if len(self.problems) == 1:
+            raise A2IBenchError(self.problems[0])
+        if self.problems:
+            first = "; ".join(f"({i}) {each.rstrip('.')}" for i, each in enumerate(self.problems[:3], 1))
+            more = " …" if len(self.problems) > 3 else ""
+            raise A2IBenchError(
+                f"{self.source} can't be taken, for {len(self.problems)} reasons: {first}{more}; "
+                "`a2ibench submit … --dry-run` lists them all."
+            )
+
+
+@contextmanager
+def read_outputs(
+    source: Path,
+    clips: ClipSet,
+    everything: ClipSet | None = None,
+    *,
+    allow_missing: bool = False,
+    stage: Stage = silent,
+) -> Iterator[Outputs]:
+    """Read and check a submission; its files are there as long as the context lasts.
+
+    Parameters
+    ----------
+    source
+        A folder, a .zip or a .tar.gz with ``<clip_id>.png`` (or jpg, jpeg, webp), or ``<clip_id>_<k>.png`` for
+        several images per clip, and maybe ``method.toml``; or a run folder of ours.
+    clips
+        The clips that need images.
+    everything
+        All clips of the set; an image of none of them is a stranger. By default ``clips``.
+    allow_missing
+        Whether a clip may have no image.
+    stage
+        Shows progress.
+
+    Yields
+    ------
+    The submission with its problems. Only what keeps it from being read at all is raised.
+
+    Raises
+    ------
+    A2IBenchError
+        If there is no such folder or archive, or the archive is broken or hostile.
+
+    """
+    if source.is_dir():
+        yield _read(source, source, clips, everything or clips, allow_missing, stage)
+    elif source.is_file() and is_archive(source):
+        with unpacked(source) as folder:
+            yield _read(source, folder, clips, everything or clips, allow_missing, stage)
+    elif source.is_file():
+        raise A2IBenchError(f"{source} is no folder, .zip or .tar.gz; give one with an image <clip_id>.png per clip.")
+    else:
+        raise A2IBenchError(
+            f"There is no folder {source}, nor a .zip or .tar.gz of that name; give one with an image <clip_id>.png "
+            "per clip."
+        )
+
+
+def _read(
+    source: Path, folder: Path, clips: ClipSet, everything: ClipSet, allow_missing: bool, stage: Stage
+) -> Outputs:
+    problems: list[str] = []
+    top = only_folder(folder)
+    run = _kept(RunRecord.load, top / "run.json", problems) if (top / "images").is_dir() else None
+    card = _kept(MethodCard.load, top / "method.toml", problems)
+    inside = top / "images" if run is not None else top
+    images = _named(_files(inside, source, problems), source, clips, everything, problems)
+    missing = tuple(clip_id for clip_id in clips.ids if clip_id not in images)
+    if missing and (len(missing) == len(clips) or not allow_missing):
+        problems.append(
+            f"{source} lacks the images of {len(missing)} of {len(clips)} clips, among them {_some(missing)}; "
+            "add <clip_id>.png for each."
+        )
+    hashes = _checked(images, inside, source, problems, stage)
+    # In an archive the user never sees the folder that it was unpacked to.
+    said = tuple(problem.replace(str(folder), str(source)) for problem in problems)
+    return Outputs(source, images, hashes, missing, card, run, said)
+
+
+def _kept(load: Callable[[Path], _Kept], path: Path, problems: list[str]) -> _Kept | None:
+    """Load a file that need not be there; never open what is no plain file."""
+    try:
+        kind = path.lstat()
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(kind.st_mode) or kind.st_size > MOST_BYTES_EACH:
+            raise A2IBenchError(f"{path} is a link, a special file or too large; give a plain file.")
+        return load(path)
+    except A2IBenchError as error:
+        problems.append(str(error))
+        return None
+
+
+def _files(folder: Path, source: Path, problems: list[str]) -> list[Path]:
+    """List a folder's images, without opening one; what is no plain file inside it is a problem."""
+    found: dict[str, Path] = {}
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(f"{source} can't be read: {error.strerror or error}.")
+        return []
+    if len(entries) > MOST_FILES:
+        problems.append(f"{source} holds more than {MOST_FILES} entries; take out what is no image.")
+        return []
+    home = folder.resolve()
+    for entry in entries:
+        path = Path(entry.path)
+        if ignored([entry.name]) or path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        problem = unsafe_name(entry.name) or _not_plain(path, home)
+        first = found.setdefault(folded(entry.name), path)
+        if problem:
+            problems.append(f"{source} holds an entry {shown(entry.name)} {problem}; take it out.")
+        elif first != path:
+            problems.append(
+                f"{source} holds {shown(entry.name)} and {shown(first.name)}, which differ in case or accents only; "
+                "keep one."
+            )
+        elif path.stat().st_size > MOST_BYTES_EACH:
+            problems.append(f"{source} holds {shown(entry.name)} of more than {MOST_BYTES_EACH >> 20} MiB; shrink it.")
+        else:
+            continue
+        if first == path:
+            del found[folded(entry.name)]
+    return list(found.values())
+
+
+def _not_plain(path: Path, home: Path) -> str | None:
+    try:
+        kind = path.lstat().st_mode
+        if stat.S_ISLNK(kind):
+            if not path.resolve().is_relative_to(home):
+                return "that is a link to a place outside"
+            kind = path.stat().st_mode
+    except (OSError, RuntimeError):  # a link to nothing or to itself
+        return "that is a broken link"
+    return None if stat.S_ISREG(kind) else "that is no plain file"
+
+
+def _named(
+    files: Sequence[Path], source: Path, clips: ClipSet, everything: ClipSet, problems: list[str]
+) -> dict[str, list[Path]]:
+    """Give each clip its images by the files' names: the exact id first, else the id with a number."""
+    ids = set(everything.ids)
+    found: dict[str, dict[int | None, Path]] = {}
+    strangers = []
+    for file in files:
+        clip_id, index = _owner(file.stem, ids)
+        if clip_id is None:
+            strangers.append(file.stem)
+            continue
+        first = found.setdefault(clip_id, {}).setdefault(index, file)
+        if first != file:
+            which = "two images" if index is None else f"two images of the number {index}"
+            problems.append(f"{source} has {which} for the clip {clip_id!r}: {first.name} and {file.name}.")
+    if strangers:
+        near = {folded(clip_id): clip_id for clip_id in ids}.get(folded(strangers[0]))
+        hint = f" ({near!r} is one: case counts)" if near else ""
+        problems.append(
+            f"{source} holds {len(strangers)} images that belong to no clip, among them {_some(strangers)}{hint}; "
+            "take them out, or mend their names."
+        )
+    images = {}
+    for clip_id in clips.ids:
+        numbered = found.get(clip_id, {})
+        numbers = sorted(index for index in numbered if index is not None)
+        if None in numbered and numbers:
+            problems.append(
+                f"{source} has {numbered[None].name} beside {numbered[numbers[0]].name} for the clip {clip_id!r}; "
+                "number all of its images, or none."
+            )
+        elif numbers and numbers not in (list(range(len(numbers))), list(range(1, len(numbers) + 1))):
+            problems.append(
+                f"The images of the clip {clip_id!r} in {source} are numbered {', '.join(map(str, numbers[:9]))}; "
+                "number them 0, 1, 2 and so on without a gap."
+            )
+        if numbered:
+            images[clip_id] = [numbered[None]] if None in numbered else [numbered[number] for number in numbers]
+    counts = Counter(len(each) for each in images.values())
+    if len(counts) > 1:
+        usual = counts.most_common(1)[0][0]
+        odd = [clip_id for clip_id, each in images.items() if len(each) != usual]
+        problems.append(
+            f"{len(odd)} clips in {source} have another number of images than the {usual} of most, among them "
+            f"{_some(odd)}; give every clip the same number."
+        )
+    return images
+
+
+def _owner(stem: str, ids: set[str]) -> tuple[str | None, int | None]:
+    if stem in ids:
+        return stem, None
+    head, _, number = stem.rpartition("_")
+    if head in ids and re.fullmatch("[0-9]{1,4}", number):
+        return head, int(number)
+    return None, None
+
+
+def _checked(
+    images: Mapping[str, Sequence[Path]], folder: Path, source: Path, problems: list[str], stage: Stage
+) -> list[Hashed]:
+    """Decode every image once, and hash it; what is broken, blank or there twice is a problem."""
+    advance = stage("check images", sum(len(each) for each in images.values()))
+    hashes, twins = [], []
+    pixels: dict[str, str] = {}
+    for clip_id, files in images.items():
+        for index, file in enumerate(files):
+            try:
+                first = pixels.setdefault(_look(file), file.name)
+                hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
+                if first != file.name:
+                    twins.append(f"{first} = {file.name}")
+            except A2IBenchError as error:
+                problems.append(str(error))
+            except OSError as error:
+                problems.append(f"{file} can't be read: {error.strerror or error}.")
+            advance(1)
+    if twins:
+        problems.append(
+            f"{source} holds {len(twins)} images whose pixels another one has already, among them "
+            f"{_some(twins)}; give every clip an image of its own."
+        )
+    return hashes
+
+
+def _look(path: Path) -> str:
+    """Check one image by its contents; give the sha256 of its pixels."""
+    if not path.stat().st_size:
+        raise A2IBenchError(f"The image file {path} is empty; make it again.")
+    try:
+        with warnings.catch_warnings():
+            # No reader but these three is ever tried, whatever the file is called.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                frames = getattr(image, "n_frames", 1)
+    except UnidentifiedImageError:
+        raise A2IBenchError(f"{path} is not an image in PNG, JPEG or WebP, whatever its name; make it one.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise A2IBenchError(f"The image {path} is too large to be read safely: {_plain(error)}") from None
+    except (SyntaxError, ValueError, EOFError) as error:
+        raise A2IBenchError(f"The image {path} is broken: {_plain(error)}; make it again.") from None
+    if frames > 1:
+        raise A2IBenchError(f"The image {path} is animated ({frames} frames); save one of them.")
+    if not (min(width, height) >= SMALLEST_SIDE and max(width, height) <= LARGEST_SIDE):
+        raise A2IBenchError(
+            f"The image {path} has {width} x {height} pixels; its sides must have {SMALLEST_SIDE} to {LARGEST_SIDE}."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, which nobody uses
+        rgb = read_image(path)
+    if rgb.getcolors(1):  # None where there are more
+        raise A2IBenchError(f"The image {path} is blank: every pixel has the same colour; make it again.")
+    return sha256(f"{rgb.size}".encode() + rgb.tobytes()).hexdigest()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(shown(name) for name in names[:3])
+
+
+def _plain(error: object) -> str:
+    """An error's text on one line, without what a terminal would act upon."""
+    text = " ".join(str(error).split())
+    return "".join(letter for letter in text if letter.isprintable())[:200].rstrip(".")

@@ -1,0 +1,1 @@
+"""Pictures of many clips at once: contact sheets and galleries."""

@@ -1,0 +1,1 @@
+"""A method's run: prepare, generate, train."""

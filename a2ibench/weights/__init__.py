@@ -1,0 +1,1 @@
+"""Published weights: where each file comes from, how it gets here, and how it is read."""
