@@ -35,6 +35,10 @@ class Clip:
     image: Path
     label: str
 
+    def __getitem__(self, column: str) -> Path:
+        """Give the file of a column."""
+        return {"audio": self.audio, "image": self.image}[column]
+
 
 class ClipSet(Sequence[Clip]):
     """Clips in the order of their ids, so that nothing depends on the order of a file or a folder."""

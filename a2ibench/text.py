@@ -1,6 +1,7 @@
 """Text of strangers as text: in Markdown, LaTeX and CSV nothing of it means anything."""
 
 import re
+from collections.abc import Sequence
 
 _LONGEST = 300
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -35,6 +36,12 @@ def csv_text(text: str) -> str:
     """Text for a CSV cell that no spreadsheet takes for a formula."""
     text = plain(text)
     return "'" + text if text.startswith(_FORMULA) else text
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """List the first few names, quoted, and count the others: ``'a', 'b', 'c' and 4 more``."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def first_sentence(error: Exception) -> str:

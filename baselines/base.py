@@ -36,6 +36,8 @@ class Method:
         The names of the suite's parts (weights) that it needs.
     options
         Its options with their defaults; a suite may bring others.
+    task
+        The task that it is a method for.
 
     """
 
@@ -45,6 +47,7 @@ class Method:
     load: Callable[[Mapping[str, Any], Mapping[str, Any], str], Draw]
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    task: str = "audio-to-image"
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

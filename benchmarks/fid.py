@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from scipy.linalg import sqrtm
 
-from a2ibench.metrics import Rows, get
+from a2ibench.metrics import Features, get
 from a2ibench.metrics.fid import frechet_distance
 
 DIMENSIONS = 2048
@@ -59,7 +59,7 @@ def compare(n: int) -> dict[str, float]:
     ours, seconds, cpu_seconds = timed(lambda: frechet_distance(x, y), 3)
     statistic = get("FID").statistic
     assert statistic
-    rows = Rows(("",) * n, {"generated/inception": x, "reference/inception": y})
+    rows = Features(("",) * n, {"generated/inception": x, "reference/inception": y})
     _, full_seconds, full_cpu_seconds = timed(lambda: statistic(rows).stderr, 1)
     theirs, their_seconds, their_cpu_seconds = timed(lambda: usual(x, y), 1)
     return {

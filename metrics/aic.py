@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics.base import AnyArray, FloatArray, IntArray, Metric, Rows
+from a2ibench.metrics.base import AnyArray, Features, FloatArray, IntArray, Metric
 from a2ibench.metrics.winrate import TIE, unit_rows
 
 THRESHOLD = 0.75
@@ -37,7 +37,7 @@ def match_table(category_rows: AnyArray, label_rows: AnyArray) -> FloatArray:
     return np.asarray(np.einsum("cd,kd->ck", x, y, optimize=False), dtype=np.float64)
 
 
-def distinct_labels(rows: Rows) -> tuple[tuple[str, ...], AnyArray, IntArray]:
+def distinct_labels(rows: Features) -> tuple[tuple[str, ...], AnyArray, IntArray]:
     """Give the labels sorted, [K], their text rows, [K, D], and each clip's place in both, [N]."""
     text = rows.per_clip("label/clip-text")
     names, first, place = np.unique(np.array(rows.labels), return_index=True, return_inverse=True)
@@ -50,43 +50,55 @@ def distinct_labels(rows: Rows) -> tuple[tuple[str, ...], AnyArray, IntArray]:
     return tuple(names.tolist()), text[first], place
 
 
-def _categories(rows: Rows, count: int) -> IntArray:
-    top = rows.per_clip("generated/category")
-    wrong = np.flatnonzero((top < 0) | (top >= count)) if np.issubdtype(top.dtype, np.integer) else [0]
-    if top.ndim != 1 or len(wrong):
-        raise A2IBenchError(f"Row {wrong[0]} of 'generated/category' must be a whole number from 0 to {count - 1}.")
+def top_category(rows: Features, count: int) -> IntArray:
+    """Give the classifier's first choice for each image, [N], from its logits over `count` categories, [N, C]."""
+    logits = rows.per_clip("generated/classifier")
+    if logits.ndim != 2 or logits.shape[1] != count:
+        raise A2IBenchError(
+            f"'generated/classifier' has the shape {logits.shape}, and there are {count} categories: give a logit for "
+            "each."
+        )
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(wrong):
+        raise A2IBenchError(f"Row {wrong[0]} of 'generated/classifier' is not finite: check that image's file.")
+    top: IntArray = logits.argmax(axis=1)
     return top
+
+
+def seen(rows: Features) -> tuple[str, ...]:
+    """Name the category that the classifier sees in each image, [N]."""
+    return tuple(rows.categories[c] for c in top_category(rows, len(rows.categories)))
 
 
 def _percent(hits: AnyArray) -> FloatArray:
     return np.where(hits, 100.0, 0.0)
 
 
-def text_match(rows: Rows) -> FloatArray:
+def text_match(rows: Features) -> FloatArray:
     """100 where the cosine of the category's and the label's text is above 0.75, else 0; [N]."""
     _, text, place = distinct_labels(rows)
     table = match_table(rows["category/clip-text"], text)
-    return _percent(table[_categories(rows, len(table)), place] > THRESHOLD)
+    return _percent(table[top_category(rows, len(table)), place] > THRESHOLD)
 
 
-def exact_match(rows: Rows) -> FloatArray:
+def exact_match(rows: Features) -> FloatArray:
     """100 where the category has the label's very name (but for case and outer blanks), else 0; [N]."""
     if not rows.categories:
-        raise A2IBenchError("AIC.exact compares names, and Rows.categories is empty: give the classifier's names.")
-    top = _categories(rows, len(rows.categories))
+        raise A2IBenchError("AIC.exact compares names, and Features.categories is empty: give the classifier's names.")
+    top = top_category(rows, len(rows.categories))
     names = [name.strip().casefold() for name in rows.categories]
     same = [names[c] == label.strip().casefold() for c, label in zip(top, rows.labels, strict=True)]
     return _percent(np.array(same))
 
 
-def clipscore_match(rows: Rows) -> FloatArray:
+def clipscore_match(rows: Features) -> FloatArray:
     """100 where CLIPScore, ``2.5 max(cos(image, text), 0)``, is above 0.75, else 0; [N]. arXiv 2104.08718."""
     key = "generated/clip-image"
     image, text = _one_space(rows.per_clip(key), rows.per_clip("label/clip-text"), key)
     return _percent(2.5 * (image * text).sum(axis=1) > THRESHOLD)
 
 
-def zero_shot(rows: Rows) -> FloatArray:
+def zero_shot(rows: Features) -> FloatArray:
     """100 where CLIP finds the own label's text nearer to the image than any other label's, else 0; [N].
 
     SonicDiffusion's AIC. A tie (within 1e-12) is a miss. Chance is 100/K for K equally frequent labels.
@@ -103,21 +115,21 @@ def zero_shot(rows: Rows) -> FloatArray:
 
 def _declare(
     name: str,
-    encoders: tuple[str, ...],
+    needs: tuple[str, ...],
     options: dict[str, str],
-    per_clip: Callable[[Rows], FloatArray],
+    per_clip: Callable[[Features], FloatArray],
     summary: str,
 ) -> Metric:
     return Metric(
         name=name,
         version=1,
-        encoders=encoders,
+        needs=needs,
         summary=summary,
         higher_is_better=True,
         bounds=(0.0, 100.0),
         worst=0.0,
         options=options,
-        default=name == "AIC",
+        detail=("category", seen) if "generated/classifier" in needs else None,
         per_clip=per_clip,
     )
 
@@ -125,28 +137,28 @@ def _declare(
 METRICS = (
     _declare(
         "AIC",
-        ("category", "clip-text"),
+        ("generated/classifier", "category/clip-text", "label/clip-text"),
         {"match": "text>0.75", "template": "bare"},
         text_match,
         "The image's category means what the label says: text cosine above 0.75.",
     ),
     _declare(
         "AIC.exact",
-        ("category",),
+        ("generated/classifier",),
         {"match": "exact"},
         exact_match,
         "The image's category is the label's name.",
     ),
     _declare(
         "AIC.clipscore",
-        ("clip-image", "clip-text"),
+        ("generated/clip-image", "label/clip-text"),
         {"match": "clipscore>0.75", "template": "bare"},
         clipscore_match,
         "The image's CLIPScore with the label is above 0.75: the other reading of the paper.",
     ),
     _declare(
         "AIC.zero-shot",
-        ("clip-image", "clip-text"),
+        ("generated/clip-image", "label/clip-text"),
         {"match": "zero-shot", "template": "bare", "ties": "miss"},
         zero_shot,
         "CLIP picks the right one among the labels (SonicDiffusion).",

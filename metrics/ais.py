@@ -11,6 +11,5 @@ METRICS = similarity_metrics(
     "AIS",
     images="generated/clip-image",
     conditions="audio/wav2clip",
-    encoders=("wav2clip", "clip-image"),
     summary="Image against its own sound",
 )

@@ -1,6 +1,6 @@
 """What a metric is: rows in, per-clip values or one set statistic out, a signature beside every number."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
@@ -16,51 +16,59 @@ AnyArray = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class Features:
     """The encoders' outputs that the metrics read; row i of every per-clip array belongs to clip i.
+
+    >>> import numpy as np
+    >>> len(Features({"generated/clip-image": np.eye(3)}))
+    3
 
     Attributes
     ----------
-    labels
-        The event label of each clip ("dog barking"), [N].
     arrays
-        Rows by key ``what/encoder``: ``generated/clip-image`` [N, D], ``reference/clip-image`` [N, D],
-        ``audio/wav2clip`` [N, D], ``generated/category`` [N] (index of the top-1 category),
-        ``category/clip-text`` [C, D], ``label/clip-text`` [N, D]; of sets, of any size:
-        ``generated/inception`` [G, F], ``reference/inception`` [M, F]. A metric asks only for those that it needs.
+        By key ``role/encoder``. A role is a column of the clips (``audio``, ``label``), ``generated`` (the outputs),
+        ``reference``, ``category`` (the names of a classifier's categories) or ``labels`` (all labels of the data
+        set). Per clip: ``generated/clip-image`` [N, D], ``audio/wav2clip`` [N, D], ``generated/classifier`` [N, C]
+        logits, ``label/clip-text`` [N, D]; of sets, of any size: ``generated/inception`` [G, F],
+        ``reference/inception`` [M, F], ``category/clip-text`` [C, D], ``labels/clip-text`` [K, D]. A metric asks only
+        for those that it needs.
+    labels
+        The event label of each clip ("dog barking"), [N]; may be empty where no metric reads it.
     categories
-        The names of the image classifier's categories, [C]; may be empty.
+        The names of the classifier's categories, [C]; may be empty.
+    clip_ids
+        The ids of the clips, [N]; may be empty. Only the metrics that draw at random need them.
     given
         Which clips have an output, [N]; None: all. The ``generated/`` rows of the others are another clip's, so
         that arrays keep their shape: their values are thrown away, and replaced by the metric's `worst`.
-    clip_ids
-        The ids of the clips, [N]; may be empty. Only the metrics that draw at random need them.
 
     """
 
-    labels: tuple[str, ...]
     arrays: Mapping[str, AnyArray]
+    labels: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     clip_ids: tuple[str, ...] = ()
     given: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        if self.clip_ids and len(self.clip_ids) != len(self.labels):
+        if self.clip_ids and self.labels and len(self.clip_ids) != len(self.labels):
             raise A2IBenchError(
                 f"There are {len(self.clip_ids)} clip ids for {len(self.labels)} labels: give one per clip."
             )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        if self.labels or self.clip_ids:
+            return len(self.labels or self.clip_ids)
+        return len(next(iter(self.arrays.values()), ()))
 
     def __getitem__(self, key: str) -> AnyArray:
         if key not in self.arrays:
             given = ", ".join(sorted(self.arrays)) or "none"
-            raise A2IBenchError(f"The rows {key!r} are missing (given: {given}): run the encoder that makes them.")
+            raise A2IBenchError(f"The features {key!r} are missing (given: {given}): run the encoder that makes them.")
         return self.arrays[key]
 
     def per_clip(self, key: str) -> AnyArray:
-        """Give the rows under `key`, after checking that there is one for each clip."""
+        """Give the features under `key`, after checking that there is one row for each clip."""
         rows = self[key]
         if len(rows) != len(self):
             raise A2IBenchError(
@@ -124,6 +132,15 @@ class SetStatistic:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A score of arrays: the number, per-clip values [N] where it has some, and the standard error of a set's."""
+
+    value: float
+    values: FloatArray | None
+    stderr: float | None
+
+
+@dataclass(frozen=True)
 class Metric:
     """The declaration of a metric: data about it, and one function.
 
@@ -133,8 +150,8 @@ class Metric:
         What the user types and the tables print.
     version
         Raised by one whenever a change of the code changes a number.
-    encoders
-        The networks whose rows it reads, by the second half of the keys in :class:`Rows`.
+    needs
+        The features that it reads, by their keys in :class:`Features`. Nothing else is computed for it.
     higher_is_better, chance, bounds, unit, summary
         For tables and help. `chance` is the expected score of images that ignore the sound, where it is
         fixed.
@@ -143,19 +160,23 @@ class Metric:
         out where an output is missing.
     options
         The choices that tell this variant from others; they enter the signature in this order.
-    default
-        Whether it is shown unless the user asks for others.
+    least
+        How many outputs it needs at least.
+    digits
+        Decimals in tables; None: as the unit and the size of the number suggest.
+    detail
+        What it saw in each output, as texts for pages: a name, and a function from features to one text per clip.
     per_clip
-        Rows to one value per clip, [N] float64. The score is their mean: :func:`mean_score`. A clip that has
+        Features to one value per clip, [N] float64. The score is their mean: :func:`mean_score`. A clip that has
         nothing to be compared with is NaN, and left out of the mean.
     statistic
-        Rows to one :class:`SetStatistic`. A metric has either this or `per_clip`.
+        Features to one :class:`SetStatistic`. A metric has either this or `per_clip`.
 
     """
 
     name: str
     version: int
-    encoders: tuple[str, ...]
+    needs: tuple[str, ...]
     summary: str
     higher_is_better: bool
     bounds: tuple[float, float]
@@ -163,15 +184,44 @@ class Metric:
     chance: float | None = None
     unit: str = "%"
     options: Mapping[str, str] = field(default_factory=dict)
-    default: bool = False
-    per_clip: Callable[[Rows], FloatArray] | None = None
-    statistic: Callable[[Rows], SetStatistic] | None = None
+    least: int = 1
+    digits: int | None = None
+    detail: tuple[str, Callable[[Features], Sequence[str]]] | None = None
+    per_clip: Callable[[Features], FloatArray] | None = None
+    statistic: Callable[[Features], SetStatistic] | None = None
 
     def __post_init__(self) -> None:
         if (self.per_clip is None) == (self.statistic is None):
             raise A2IBenchError(f"The metric {self.name!r} must have either per_clip or statistic, and not both.")
         if self.worst is not None and not self.bounds[0] <= self.worst <= self.bounds[1]:
             raise A2IBenchError(f"The worst value of the metric {self.name!r}, {self.worst}, lies outside its bounds.")
+
+    def __call__(self, features: Features) -> "Measured":
+        """Compute the score of arrays alone, without a suite: for a look, or a test of one's own.
+
+        >>> import numpy as np
+        >>> from a2ibench.metrics import get
+        >>> same = np.eye(3)
+        >>> get("IIS")(Features({"generated/clip-image": same, "reference/clip-image": same})).value
+        100.0
+
+        Raises
+        ------
+        A2IBenchError
+            If features are missing, or no clip has another to be compared with.
+
+        """
+        if self.per_clip is not None:
+            values = self.per_clip(features)
+            return Measured(mean_score(values), values, None)
+        assert self.statistic is not None  # noqa: S101  for the type checker
+        statistic = self.statistic(features)
+        return Measured(statistic.value, None, statistic.stderr)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The names of the encoders whose features it reads, each once, in the order of `needs`."""
+        return tuple(dict.fromkeys(key.partition("/")[2] for key in self.needs))
 
     def signature(self, *, n: int, encoders: Mapping[str, str], suite: str, coverage: Coverage) -> Signature:
         """Write down every choice behind a score.
@@ -191,7 +241,6 @@ class Metric:
         missing = [name for name in self.encoders if name not in encoders]
         if missing:
             raise A2IBenchError(f"The signature of {self.name} needs the id of the encoder {missing[0]!r}.")
-        # One network may stand behind two names (CLIP's image and text towers): it is named once.
         ids = list(dict.fromkeys(encoders[name] for name in self.encoders))
         if any("+" in short for short in ids):
             raise A2IBenchError(f"An encoder's id can't hold '+', which joins them in a signature: {ids}.")

@@ -11,6 +11,5 @@ METRICS = similarity_metrics(
     "IIS",
     images="generated/clip-image",
     conditions="reference/clip-image",
-    encoders=("clip-image",),
     summary="Image against its own reference image",
 )

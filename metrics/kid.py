@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2ibench.metrics.base import AnyArray, FloatArray, Metric, Rows, SetStatistic, feature_pair
+from a2ibench.metrics.base import AnyArray, Features, FloatArray, Metric, SetStatistic, feature_pair
 from a2ibench.metrics.winrate import BLOCK_CELLS
 
 SCALE = 1000.0
@@ -84,7 +84,7 @@ def polynomial_mmd(
     return KernelDistance(float(value), float(stderr))
 
 
-def _kid(rows: Rows) -> SetStatistic:
+def _kid(rows: Features) -> SetStatistic:
     names = ("generated/inception", "reference/inception")
     x, y = rows[names[0]], rows[names[1]]
     distance = polynomial_mmd(x, y, names=names)
@@ -92,16 +92,18 @@ def _kid(rows: Rows) -> SetStatistic:
     return SetStatistic(SCALE * distance.value, SCALE * distance.stderr, extra)
 
 
-METRIC = Metric(
-    name="KID",
-    version=1,
-    encoders=("inception",),
-    summary="Unbiased kernel distance between the sets of generated and reference images.",
-    higher_is_better=False,
-    chance=None,
-    bounds=(-float("inf"), float("inf")),
-    unit="×10³",
-    options={"kernel": "poly3", "scale": "1e3"},
-    default=True,
-    statistic=_kid,
+METRICS = (
+    Metric(
+        name="KID",
+        version=1,
+        needs=("generated/inception", "reference/inception"),
+        least=3,
+        summary="Unbiased kernel distance between the sets of generated and reference images.",
+        higher_is_better=False,
+        chance=None,
+        bounds=(-float("inf"), float("inf")),
+        unit="×10³",
+        options={"kernel": "poly3", "scale": "1e3"},
+        statistic=_kid,
+    ),
 )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics.base import AnyArray, FloatArray, Metric, Rows
+from a2ibench.metrics.base import AnyArray, Features, FloatArray, Metric
 
 TIE = 1e-12
 SEED = 12345
@@ -224,28 +224,27 @@ def z_score(
     return result
 
 
-def similarity_metrics(
-    name: str, images: str, conditions: str, *, encoders: tuple[str, ...], summary: str
-) -> tuple[Metric, ...]:
-    """Declare `name` and its variants for the rows `images` and `conditions` (keys of :class:`Rows`)."""
+def similarity_metrics(name: str, images: str, conditions: str, *, summary: str) -> tuple[Metric, ...]:
+    """Declare `name` and its variants for the rows `images` and `conditions` (keys of :class:`Features`)."""
     names = (images, conditions)
     infinite = float("inf")
 
     def declare(
         variant: str,
-        per_clip: Callable[[Rows], FloatArray],
+        per_clip: Callable[[Features], FloatArray],
         options: dict[str, str],
         what: str,
         *,
-        default: bool = False,
         chance: float | None = 50.0,
+        least: int = 1,
         bounds: tuple[float, float] = (0.0, 100.0),
         unit: str = "%",
     ) -> Metric:
         return Metric(
             name=f"{name}.{variant}" if variant else name,
             version=1,
-            encoders=encoders,
+            needs=(conditions, images),
+            least=least,
             summary=f"{summary}: {what}.",
             higher_is_better=True,
             bounds=bounds,
@@ -253,25 +252,23 @@ def similarity_metrics(
             chance=chance,
             unit=unit,
             options=options,
-            default=default,
             per_clip=per_clip,
         )
 
-    def pair(rows: Rows) -> tuple[AnyArray, AnyArray]:
+    def pair(rows: Features) -> tuple[AnyArray, AnyArray]:
         return rows.per_clip(images), rows.per_clip(conditions)
 
-    def against(negatives: str) -> Callable[[Rows], FloatArray]:
+    def against(negatives: str) -> Callable[[Features], FloatArray]:
         return lambda rows: win_rate(*pair(rows), negatives=negatives, labels=rows.labels, names=names)
 
     half = {"ties": "half"}
     return (
-        declare("", against("all"), {"neg": "all", **half}, "wins against all other clips", default=True),
+        declare("", against("all"), {"neg": "all", **half}, "wins against all other clips"),
         declare(
             "same-class",
             against("same-class"),
             {"neg": "same-class", **half},
             "wins against clips of the same class",
-            default=True,
         ),
         declare(
             "other-class",
@@ -284,6 +281,7 @@ def similarity_metrics(
             lambda rows: win_rate_one(*pair(rows), rows.clip_ids, names=names),
             {"neg": "one", "seed": str(SEED), **half},
             "wins against one random clip, the paper's words",
+            least=2,
         ),
         declare(
             "cosine",
@@ -299,6 +297,7 @@ def similarity_metrics(
             lambda rows: z_score(*pair(rows), names=names),
             {"stat": "z", "pool": "generated"},
             "the cosine in standard deviations over the other images (MACS)",
+            least=3,
             chance=0.0,
             bounds=(-infinite, infinite),
             unit="sd",

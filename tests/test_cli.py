@@ -42,7 +42,7 @@ def evaluate(run_cli, tiny_suite):
         (("--method", "audiotoken", "--weights", "embedder=absent.bin"), ("absent.bin", "not exist")),
         ((), ("either --method NAME or --outputs DIR",)),
         (("--method", "sd-text", "--outputs", "x"), ("either --method NAME or --outputs DIR",)),
-        (("--outputs", "absent"), ("no folder absent",)),
+        (("--outputs", "absent"), ("no folder or archive absent",)),
         (("--method", "reference", "--data", "absent"), ("no absent/clips.csv", "clip_id,audio,image,label")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

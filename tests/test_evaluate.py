@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from encode import audio_rows, image_rows, text_rows
 from PIL import Image
 from tiny import TINY
 
@@ -14,11 +15,12 @@ from a2ibench.encoders._frozen import TorchEncoder
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.metrics import metrics
 from a2ibench.results import Result
-from a2ibench.scoring import scorer as evaluate
-from a2ibench.scoring.features import audio_rows, image_rows, text_rows
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 from a2ibench.suites import load_suite
+from a2ibench.tasks import get as get_task
+
+TASK = get_task("audio-to-image")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def images_in(folder, clips):
 
 
 def test_real_images_reach_the_ceiling(scorer, references):
-    scored = scorer.score(references, chosen_metrics(None))
+    scored = scorer.score(references, chosen_metrics(None, TASK))
     scores, items = scored.scores, scored.items
     by_name = {score.metric: score for score in scores}
     assert by_name["IIS"].value == 100
@@ -88,13 +90,13 @@ def test_the_score_is_the_mean_of_the_clips(scorer, suite, outputs):
 
 
 def test_signatures_name_the_encoders_the_coverage_and_the_suite(scorer, references):
-    scores = scorer.score(references, chosen_metrics(["AIS", "FID"])).scores
+    scores = scorer.score(references, chosen_metrics(["AIS", "FID"], TASK)).scores
     ais, fid = (score.signature for score in scores)
     assert ais.endswith(f"n:8|per-clip:1|clips:8/8|suite:{TINY}+{scorer.clips.digest[:12]}")
     for encoder in ("wav2clip", "clip-image"):
-        assert f"{encoder}.{scorer.encoders[encoder].digest}" in ais
-    assert scorer.encoders["inception"].digest in fid
-    assert scorer.encoders["wav2clip"].digest not in fid
+        assert f"{encoder}.{scorer.encoder(encoder).digest}" in ais
+    assert scorer.encoder("inception").digest in fid
+    assert scorer.encoder("wav2clip").digest not in fid
 
 
 def test_shuffled_images_keep_no_clip_its_own(scorer, monkeypatch, fresh_cache):
@@ -105,7 +107,7 @@ def test_shuffled_images_keep_no_clip_its_own(scorer, monkeypatch, fresh_cache):
         return result_of(scorer, images, wanted, method=method)
 
     monkeypatch.setattr("a2ibench.scoring.sanity.result_of", spy)
-    wanted = chosen_metrics(["AIS", "IIS"])
+    wanted = chosen_metrics(["AIS", "IIS"], TASK)
     first = sanity(scorer, wanted)
     assert list(sets) == [result.method for result in first] == ["real images", "shuffled images"]
     real, shuffled = sets.values()
@@ -125,26 +127,29 @@ def test_users_clips_are_never_taken_for_the_suites_world(own_suite, clip_folder
     own_suite.write_text(own_suite.read_text().replace("[encoders.clip]", "world = true\n\n[encoders.clip]", 1))
     own = shutil.copytree(clip_folder, tmp_path / "tiny")
     scorer = Scorer(load_suite(str(own_suite)), load_clips(own), own_data=True)
-    assert [result.method for result in sanity(scorer, chosen_metrics(["IIS"]))] == ["real images", "shuffled images"]
+    assert [result.method for result in sanity(scorer, chosen_metrics(["IIS"], TASK))] == [
+        "real images",
+        "shuffled images",
+    ]
 
 
 def test_chosen_metrics():
-    assert [metric.name for metric in chosen_metrics(None)][:3] == ["AIS", "AIS.same-class", "IIS"]
-    assert [metric.name for metric in chosen_metrics(["KID", "AIS"])] == ["KID", "AIS"]
+    assert [metric.name for metric in chosen_metrics(None, TASK)][:3] == ["AIS", "AIS.same-class", "IIS"]
+    assert [metric.name for metric in chosen_metrics(["KID", "AIS"], TASK)] == ["KID", "AIS"]
     with pytest.raises(A2IBenchError, match="did you mean 'KID'"):
-        chosen_metrics(["KIDD"])
+        chosen_metrics(["KIDD"], TASK)
 
 
 def test_a_metric_without_anything_to_compare_is_left_out_and_named(suite, references):
     clips = suite.clips().spread(3)
     assert len(set(clips.labels)) == 3
     scorer = Scorer(suite, clips)
-    result = result_of(scorer, references, chosen_metrics(None), method="x")
+    result = result_of(scorer, references, chosen_metrics(None, TASK), method="x")
     assert "AIS" in {score.metric for score in result.scores}
     assert not [score.metric for score in result.scores if "same-class" in score.metric]
     assert [note for note in result.notes if "AIS.same-class" in note]
     with pytest.raises(A2IBenchError, match=r"AIS\.same-class"):
-        result_of(scorer, references, chosen_metrics(["AIS.same-class"]), method="x")
+        result_of(scorer, references, chosen_metrics(["AIS.same-class"], TASK), method="x")
 
 
 # ------------------------------------------------------------------------------------- independent of circumstance
@@ -152,7 +157,9 @@ def test_a_metric_without_anything_to_compare_is_left_out_and_named(suite, refer
 
 def _all_rows(suite, clips, batch_size):
     images = image_rows(
-        [suite.encoder(name) for name in evaluate.IMAGE_ENCODERS], [clip.image for clip in clips], batch_size
+        [suite.encoder(name) for name in ("clip-image", "classifier", "inception")],
+        [clip.image for clip in clips],
+        batch_size,
     )
     sounds = audio_rows(suite.encoder("wav2clip"), [clip.audio for clip in clips], batch_size)
     return {**images, "wav2clip": sounds}
@@ -197,10 +204,15 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     clips = suite.clips()
     plain = Image.open(own_outputs / "bell-0.png").convert("RGB").quantize(16).convert("RGB")
     plain.save(own_outputs / "bell-0.png")
-    expected = scorer.rows(images_in(own_outputs, clips))[0]["generated/clip-image"][0]
+    encoders = [scorer.encoder(name) for name in ("clip-image", "inception")]
+
+    def encoded():
+        return image_rows(encoders, [files[0] for files in images_in(own_outputs, clips).values()], 32)
+
+    expected = encoded()["clip-image"][0]
     for image in (plain.quantize(16), plain.convert("RGBA")):
         image.save(own_outputs / "bell-0.png")
-        found = scorer.rows(images_in(own_outputs, clips))[0]["generated/clip-image"][0]
+        found = encoded()["clip-image"][0]
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     (own_outputs / "bell-0.png").unlink()
     plain.convert("CMYK").resize((300, 20)).save(own_outputs / "bell-0.jpg")
@@ -208,20 +220,20 @@ def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
     Image.new("L", (17, 90), 128).save(own_outputs / "bell-2.png")
     Image.new("I;16", (50, 50), 40_000).save(own_outputs / "dog-0.png")
     Image.new("LA", (33, 33), (3, 100)).save(own_outputs / "dog-1.png")
-    (rows,) = scorer.rows(images_in(own_outputs, clips))
+    rows = encoded()
     for name in ("clip-image", "inception"):
-        assert np.isfinite(rows[f"generated/{name}"]).all()
+        assert np.isfinite(rows[name]).all()
 
 
 # ------------------------------------------------------------------------------- several images, missing images
 
 
-def test_several_images_per_clip(scorer, suite, references, outputs):
+def test_several_outputs_per_clip(scorer, suite, references, outputs):
     """A clip's value is the mean over its images; a set statistic is of all of them."""
     clips = suite.clips()
     noise = images_in(outputs, clips)
     both = {clip_id: [*references[clip_id], *noise[clip_id]] for clip_id in clips.ids}
-    wanted = chosen_metrics(["AIS", "IIS.cosine", "AIC", "FID"])
+    wanted = chosen_metrics(["AIS", "IIS.cosine", "AIC", "FID"], TASK)
     real, noisy, mixed = (scorer.score(images, wanted) for images in (references, noise, both))
     for name in ("AIS", "IIS.cosine", "AIC"):
         for clip_id in clips.ids:
@@ -232,15 +244,15 @@ def test_several_images_per_clip(scorer, suite, references, outputs):
     signed = [{score.signature for score in scored.scores} for scored in (mixed, real)]
     assert not signed[0] & signed[1], "the mean of two images is another number than that of one"
     result = result_of(scorer, both, wanted, method="x")
-    assert result.images_per_clip == 2
-    assert {len(seen) for seen in result.categories.values()} == {2}
+    assert result.outputs_per_clip == 2
+    assert {len(seen) for seen in result.details["category"].values()} == {2}
     uneven = {**both, "bell-0": references["bell-0"]}
-    with pytest.raises(A2IBenchError, match="'bell-0' has 1 images and"):
+    with pytest.raises(A2IBenchError, match="'bell-0' has 1 outputs and"):
         scorer.score(uneven, wanted)
 
 
 def test_a_missing_image_loses_all_its_comparisons(scorer, references):
-    wanted = chosen_metrics(["AIS", "IIS", "IIS.cosine", "IIS.z", "AIC", "FID"])
+    wanted = chosen_metrics(["AIS", "IIS", "IIS.cosine", "IIS.z", "AIC", "FID"], TASK)
     images = {**references, "bell-1": []}
     del images["dog-0"]
     whole, holed = scorer.score(references, wanted), scorer.score(images, wanted)
@@ -257,15 +269,15 @@ def test_a_missing_image_loses_all_its_comparisons(scorer, references):
     assert by_name["FID"].n == 6
     assert "IIS.z" not in by_name, "a z-score has no worst value"
     assert result.missing == ["bell-1", "dog-0"]
-    assert "dog-0" not in result.categories
+    assert "dog-0" not in result.details["category"]
     assert [note for note in result.notes if "2 of 8 clips have no image ('bell-1', 'dog-0')" in note]
     assert [note for note in result.notes if note.startswith("Left out") and "IIS.z" in note]
-    with pytest.raises(A2IBenchError, match="There is no image to score"):
+    with pytest.raises(A2IBenchError, match="There is nothing to score"):
         scorer.score({}, wanted)
 
 
 def test_encoders_halve_a_batch_that_the_memory_does_not_hold(scorer, suite, monkeypatch):
-    encoder = scorer.encoders["clip-image"]
+    encoder = scorer.encoder("clip-image")
     images = [Image.open(clip.image).convert("RGB") for clip in suite.clips()]
     whole, forward = encoder.encode(images), encoder._forward
 

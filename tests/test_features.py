@@ -5,12 +5,13 @@ import sqlite3
 
 import numpy as np
 import pytest
+from encode import audio_rows, image_rows, text_rows
 from PIL import Image
 
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.scoring import features
-from a2ibench.scoring.features import RowCache, audio_rows, image_rows, text_rows
+from a2ibench.scoring.features import FeatureCache
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 
@@ -23,6 +24,7 @@ class Counting(Encoder):
 
     def __init__(self, name="counting", weights="0" * 64, preprocessing="1", rate=0):
         self.name, self.weights, self.preprocessing, self.rate = name, weights, preprocessing, rate
+        self.modality = "audio" if rate else "image"
         self.calls = []
 
     def encode(self, items):
@@ -175,7 +177,7 @@ def test_texts_are_keyed_by_what_they_say():
 
 
 def test_more_rows_than_one_query_takes():
-    cache = RowCache("many")
+    cache = FeatureCache("many")
     stored = {f"{number:04d}": np.full(3, number, np.float32) for number in range(1234)}
     cache.put(stored)
     found = cache.get([*stored, "absent"])
@@ -191,26 +193,26 @@ def test_the_cache_folder_is_a_file(fresh_cache, images):
 
 def test_a_cache_file_that_is_something_else(fresh_cache, images):
     rows(Counting(), images)
-    (file,) = (fresh_cache / "rows").glob("*.sqlite")
+    (file,) = (fresh_cache / "features").glob("*.sqlite")
     file.write_bytes(b"not a database " * 500)
     with pytest.raises(A2IBenchError, match=r"^The cache [^\n]*delete[^\n]*$"):
         rows(Counting(), images)
 
 
 def test_a_cache_file_with_a_broken_middle(fresh_cache):
-    cache = RowCache("broken")
+    cache = FeatureCache("broken")
     keys = [f"{number:04d}" for number in range(400)]
     cache.put({key: np.zeros(64, np.float32) for key in keys})
-    (file,) = (fresh_cache / "rows").glob("*.sqlite")
+    (file,) = (fresh_cache / "features").glob("*.sqlite")
     data = bytearray(file.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     file.write_bytes(data)
     with pytest.raises(A2IBenchError, match=r"^The cache [^\n]*delete[^\n]*$"):
-        RowCache("broken").get(keys)
+        FeatureCache("broken").get(keys)
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(monkeypatch):
-    cache = RowCache("small")
+    cache = FeatureCache("small")
     cache.put({"first": np.ones(4, np.float32)})
     connect = sqlite3.connect
 
@@ -229,7 +231,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(monkeypatch):
 
 def test_a_cache_that_may_only_be_read_is_one_sentence(monkeypatch, images):
     connect = sqlite3.connect
-    RowCache("counting")
+    FeatureCache("counting")
 
     def read_only(path, **named):
         database = connect(path, **named)

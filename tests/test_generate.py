@@ -15,7 +15,8 @@ from a2ibench.baselines.base import Method, image_seed, images_of
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import sha256_file
-from a2ibench.runs.generate import generate, prepare
+from a2ibench.runs.generate import generate
+from a2ibench.runs.prepare import prepare
 from a2ibench.suites import Suite, load_suite
 from a2ibench.suites.file import SuiteFile
 
@@ -355,7 +356,7 @@ def test_an_image_that_is_none_is_drawn_again_with_another_seed(make, monkeypatc
     assert not (tmp_path / "run/images/dog-1.png").exists()
     for clip_id, file in made.files.items():
         assert (file.read_bytes() == whole[clip_id]) == (clip_id != "bell-0")
-    assert [note.partition(":")[2].strip() for note in made.notes()] == ["bell-0.", "dog-1."]
+    assert [note.partition(":")[2].strip() for note in made.notes()] == ["'bell-0'.", "'dog-1'."]
     CALLS.clear()
     assert generate(run, clips, tmp_path / "run", batch_size=3) == made, "what failed twice is not tried again"
     assert CALLS == []

@@ -180,7 +180,7 @@ def test_other_settings_are_outdated_and_never_in_the_column(board):
     ("fields", "why"),
     [
         ({"missing": ["c001", "c002"]}, "incomplete, 38 of 40 clips have an image"),
-        ({"images_per_clip": 2}, "2 images per clip, where this board has 1"),
+        ({"outputs_per_clip": 2}, "2 images per clip, where this board has 1"),
     ],
 )
 def test_only_complete_entries_of_one_protocol_are_ranked(board, fields, why):

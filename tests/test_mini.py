@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from a2ibench.suites import load_suite
+from a2ibench.tasks import get as get_task
 
 WEIGHTS = Path(__file__).parents[1] / "a2ibench" / "suites" / "mini" / "weights"
 FLOORS = {"AIS": 86, "AIS.same-class": 70, "IIS": 82, "IIS.same-class": 62, "AIC": 75}
+
+TASK = get_task("audio-to-image")
 
 
 def test_the_weights_are_the_listed_ones_and_small():
@@ -22,8 +25,9 @@ def test_the_weights_are_the_listed_ones_and_small():
 
 
 def test_the_near_misses_of_aic():
+    from encode import text_rows
+
     from a2ibench.metrics.aic import match_table
-    from a2ibench.scoring.features import text_rows
     from a2ibench.suites.mini import world
 
     texts = load_suite("mini").encoder("clip-text")
@@ -38,13 +42,14 @@ def test_the_near_misses_of_aic():
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Run the main job on all 240 clips, and Stable Diffusion on the labels; score both."""
-    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.runs.generate import generate
+    from a2ibench.runs.prepare import prepare
     from a2ibench.scoring.sanity import sanity
     from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 
     suite = load_suite("mini")
     clips = suite.clips()
-    wanted = chosen_metrics(None)
+    wanted = chosen_metrics(None, TASK)
     scorer = Scorer(suite, clips)
     found = {row.method: row for row in sanity(scorer, wanted)}
     for method in ("audiotoken", "sd-text"):
@@ -111,13 +116,16 @@ def test_other_clips_are_not_taken_for_the_shipped_ones(tmp_path):
 @pytest.mark.parametrize(("method", "least", "kinds"), [("wav2clip", 70, 12), ("imagebind", 85, 60)])
 def test_the_other_baselines_hear(tmp_path, method, least, kinds):
     """Every tenth clip: AIS far above the chance of 50, AIC above its share by chance (1 in 12)."""
-    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.runs.generate import generate
+    from a2ibench.runs.prepare import prepare
     from a2ibench.scoring.scorer import Scorer, chosen_metrics
 
     suite = load_suite("mini")
     clips = suite.clips().spread(24)
     images = generate(prepare(suite, method), clips, tmp_path).images()
-    scores = {s.metric: s for s in Scorer(suite, clips).score(images, chosen_metrics(["AIS", "IIS", "AIC"])).scores}
+    scores = {
+        s.metric: s for s in Scorer(suite, clips).score(images, chosen_metrics(["AIS", "IIS", "AIC"], TASK)).scores
+    }
     assert scores["AIS"].value > least
     assert scores["IIS"].value > least
     assert scores["AIC"].value > kinds

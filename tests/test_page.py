@@ -228,7 +228,7 @@ def test_texts_from_strangers_stay_texts(tmp_path, clips):
     fields = ("a2ibench", "python", "platform", "git_commit", "device")
     told = {
         "options": {HOSTILE: HOSTILE}, "weights": {HOSTILE: HOSTILE}, "notes": [HOSTILE], "licences": [HOSTILE],
-        "categories": {clips.ids[0]: [HOSTILE]},
+        "details": {"category": {clips.ids[0]: [HOSTILE]}},
         "provenance": result.provenance.model_copy(update=dict.fromkeys(fields, HOSTILE)),
     }  # fmt: skip
     result = result.model_copy(update=told)
@@ -378,7 +378,7 @@ def run(tmp_path_factory, clips):
         [0, 20, 30, 40, 50, 60, 70, 80],
         method="mine",
         missing=[missing],
-        categories=categories,
+        details={"category": categories},
         seed=7,
         weights={"net": "ab12"},
     )
@@ -436,7 +436,9 @@ def test_a_report_of_very_many_classes_lists_what_was_seen(run, clips):
         [Clip(clip_id, clips[0].audio, clips[0].image, f"label {n % 20:02}") for n, clip_id in enumerate(ids)], "large"
     )
     result = result_of(
-        large, np.linspace(0, 100, 60), categories={clip_id: [f"seen {n % 25}"] for n, clip_id in enumerate(ids)}
+        large,
+        np.linspace(0, 100, 60),
+        details={"category": {clip_id: [f"seen {n % 25}"] for n, clip_id in enumerate(ids)}},
     )
     page = harmless(run_page(result, folder=folder))
     assert "Seen most" in page.text
@@ -447,7 +449,7 @@ def test_a_report_of_very_many_classes_lists_what_was_seen(run, clips):
 def test_a_report_shows_what_there_is(run, clips, given):
     folder, result, images, _ = run
     if given == "no items":
-        result = result.model_copy(update={"items": {}, "labels": {}, "categories": {}, "missing": []})
+        result = result.model_copy(update={"items": {}, "labels": {}, "details": {}, "missing": []})
     page = harmless(
         run_page(result, None if given == "no clips" else clips, images if given == "no clips" else {}, folder=folder)
     )

@@ -22,9 +22,12 @@ from a2ibench.metrics import Coverage, get, metrics
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics
 from a2ibench.suites import load_suite
+from a2ibench.tasks import get as get_task
 
 ALL = tuple(metrics())
 PICTURES = ("AIS", "IIS", "AIC.clipscore", "AIC.zero-shot")  # of CLIP's image tower
+
+TASK = get_task("audio-to-image")
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +146,7 @@ def _readers(change) -> tuple[str, ...]:
         "the classifier's weights": ("classifier",),
         "Inception's weights": ("inception",),
     }[name]
-    return tuple(name for name, metric in metrics().items() if _encoders(metric) & set(word))
-
-
-def _encoders(metric) -> set[str]:
-    return {"classifier" if name == "category" else name for name in metric.encoders}
+    return tuple(name for name, metric in metrics().items() if set(metric.encoders) & set(word))
 
 
 def test_the_coverage_is_signed(tiny_suite, outputs, before):
@@ -251,7 +250,7 @@ def test_options_of_the_metrics_are_signed():
     from dataclasses import replace
 
     whole = Coverage(1, 240, 240)
-    ids = dict.fromkeys(("wav2clip", "clip-image", "clip-text", "category", "inception"), "x")
+    ids = dict.fromkeys(("wav2clip", "clip-image", "clip-text", "classifier", "inception"), "x")
     for name, metric in metrics().items():
         signature = str(metric.signature(n=240, encoders=ids, suite="mini@1", coverage=whole))
         for option in metric.options:
@@ -267,7 +266,7 @@ def test_sanity_entries_are_cached_under_all_of_it(own_suite, fresh_cache):
 
     def ceiling() -> float:
         suite = load_suite(str(own_suite))
-        (real, *_) = sanity(Scorer(suite, suite.clips()), chosen_metrics(["AIC.exact"]))
+        (real, *_) = sanity(Scorer(suite, suite.clips()), chosen_metrics(["AIC.exact"], TASK))
         return real.scores[0].value
 
     text = own_suite.read_text()

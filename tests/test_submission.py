@@ -101,7 +101,7 @@ def _some(folder, name, seed):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_several_images_per_clip(tmp_path, first):
+def test_several_outputs_per_clip(tmp_path, first):
     """The exact id wins: ``a_1`` is a clip here, and its images are never taken for the second of ``a``."""
     clips = ClipSet([Clip(name, tmp_path, tmp_path, "x") for name in ("a", "a_1", "b_x")], "few")
     for seed, clip_id in enumerate(clips.ids):

@@ -124,7 +124,7 @@ def test_missing_images_are_refused_or_counted_and_told(send, noise, tmp_path):
     assert "incomplete, 7 of 8 clips have an image" in (board / "README.md").read_text()
 
 
-def test_several_images_per_clip(send, noise, other_noise, tmp_path):
+def test_several_outputs_per_clip(send, noise, other_noise, tmp_path):
     given = tmp_path / "given"
     given.mkdir()
     for k, folder in enumerate((noise, other_noise)):
@@ -132,7 +132,7 @@ def test_several_images_per_clip(send, noise, other_noise, tmp_path):
             shutil.copy(file, given / f"{file.stem}_{k}.png")
     assert send(given, "--name", "x").code == 0
     row = tmp_path / "leaderboards/tiny/x"
-    assert Result.load(row / "result.json").images_per_clip == 2
+    assert Result.load(row / "result.json").outputs_per_clip == 2
     first, second, *_ = read_hashes(row / "hashes.csv")
     assert [(h.index, h.file) for h in (first, second)] == [(0, "bell-0_0.png"), (1, "bell-0_1.png")]
 

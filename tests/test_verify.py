@@ -16,6 +16,9 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.progress import silent
 from a2ibench.results import Result
 from a2ibench.suites import load_suite
+from a2ibench.tasks import get as get_task
+
+TASK = get_task("audio-to-image")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +118,8 @@ def drawn_boards(tmp_path_factory, tiny_suite, suite):
     """A board with a run of one of our methods."""
     from a2ibench.board.outputs import MethodCard, read_outputs
     from a2ibench.board.submit import submit
-    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.runs.generate import generate
+    from a2ibench.runs.prepare import prepare
     from a2ibench.scoring.scorer import Scorer
 
     folder, clips = tmp_path_factory.mktemp("drawn"), suite.clips()
@@ -153,7 +157,7 @@ def test_images_that_were_not_made_by_the_method(drawn, suite, noise, tmp_path):
         write_hashes(drawn / "hashes.csv", found.hashes)
         ceilings = {score.metric: score.ceiling for score in told.scores}
         forged = result_of(
-            Scorer(suite, clips), found.images, chosen_metrics(None), method="drawn", ceilings=ceilings,
+            Scorer(suite, clips), found.images, chosen_metrics(None, TASK), method="drawn", ceilings=ceilings,
             seed=told.seed, options=told.options, weights=told.weights,
         )  # fmt: skip
         write_pictures(drawn, found, MethodCard(name="drawn"), told.suite, clips)
@@ -265,7 +269,7 @@ def _drop_clip(row):
 
     def change(told):
         del told["items"]["dog-0"], told["labels"]["dog-0"]
-        told["categories"].pop("dog-0", None)
+        told["details"]["category"].pop("dog-0", None)
         told["clips"]["n"] = 7
         for score in told["scores"]:
             held = [i[score["metric"]] for i in told["items"].values() if i.get(score["metric"]) is not None]
@@ -337,8 +341,10 @@ SCORED = {  # found by scoring the images again
     "a direction": (_score("FID", higher_is_better=True), "FID's higher_is_better is True"),
     "a signature": (_score("AIS", signature="AIS|v:1|suite:tiny@1"), "AIS has the signature 'AIS|v:1|suite:tiny@1'"),
     "what was seen": (
-        lambda row: edit(row / "result.json", lambda told: told["categories"].update({"dog-0": ["dog", "dog"]})),
-        "'categories' in result.json",
+        lambda row: edit(
+            row / "result.json", lambda told: told["details"]["category"].update({"dog-0": ["dog", "dog"]})
+        ),
+        "'details' in result.json",
     ),
     "the sanity rows": (
         lambda row: edit(row.parent / "sanity.json", lambda told: told[0]["scores"][-1].update(value=7.5)),
@@ -542,7 +548,7 @@ def _huge_number(file):
 
 
 def _many_images(file):
-    edit(file, lambda told: told.update(images_per_clip=10_000))
+    edit(file, lambda told: told.update(outputs_per_clip=10_000))
 
 
 HOSTILE = {

@@ -18,6 +18,7 @@ from a2ibench.files import read_limited
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
 from a2ibench.results import HUMAN, Clips, Result, Score
+from a2ibench.tasks import tasks
 
 if TYPE_CHECKING:
     from a2ibench.board.outputs import MethodCard, RunRecord
@@ -28,10 +29,7 @@ STATES = ("self-reported", "hash-checked", "re-scored", "re-generated")
 """How far a row was verified, from the least to the most."""
 ALPHA = 0.05
 """The level at which two methods are told apart, after Holm's correction over all pairs."""
-SHUFFLED = "shuffled images"
-"""The sanity row that stands below the methods; the others stand above them."""
 _RESAMPLES = 2_000  # of the intervals of differences: a tail of 2.5 % is known to 0.35 %
-_ORDER = ("AIS", "IIS", "AIC", "FID", "KID")
 _MOST_BYTES = 256 * 2**20
 _SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.
@@ -108,15 +106,15 @@ class Board:
 
     def why_outdated(self, entry: Entry) -> str:
         """Say in half a sentence what keeps an entry from being compared with the others."""
-        result, coverage = entry.result, self.sanity[0].images_per_clip if self.sanity else 1
+        result, coverage = entry.result, self.sanity[0].outputs_per_clip if self.sanity else 1
         if result.suite != self.suite:
             return f"of the suite {result.suite}"
         if self.clips is not None and result.clips.digest != self.clips.digest:
             return f"of {result.clips.n} other clips (digest {result.clips.digest[:8]})"
         if result.missing:
             return f"incomplete, {result.clips.n - len(result.missing)} of {result.clips.n} clips have an image"
-        if result.images_per_clip != coverage:
-            return f"{result.images_per_clip} images per clip, where this board has {coverage}"
+        if result.outputs_per_clip != coverage:
+            return f"{result.outputs_per_clip} images per clip, where this board has {coverage}"
         return "scored with other encoders or another version of the metrics"
 
     @cached_property
@@ -206,9 +204,9 @@ def load_board(folder: Path) -> Board:
     first = next(iter(sanity), None)
     setting = _setting(first) if first else _most(_setting(entry.result) for entry in every)
     inside = [entry for entry in every if _setting(entry.result) == setting]
-    per_clip = first.images_per_clip if first else _most(entry.result.images_per_clip for entry in inside)
+    per_clip = first.outputs_per_clip if first else _most(entry.result.outputs_per_clip for entry in inside)
     # An incomplete entry, or one of another number of images, is of another protocol whatever its signatures say.
-    alike = [e for e in inside if not e.result.missing and e.result.images_per_clip == per_clip]
+    alike = [e for e in inside if not e.result.missing and e.result.outputs_per_clip == per_clip]
     columns = _columns(first, [entry.result for entry in alike])
     fitting = [entry for entry in alike if any(_fits(score, columns) for score in entry.result.scores)]
     ids = _clip_ids(first, fitting)
@@ -391,12 +389,13 @@ def _columns(first: Result | None, results: Sequence[Result]) -> dict[str, Score
     for name, scores in others.items():
         signature = _most(score.signature for score in scores)
         heads[name] = next(score for score in scores if score.signature == signature)
-    return {name: heads[name] for name in sorted(heads, key=_column_order)}
+    task = tasks().get(next((result.task for result in (*([first] if first else []), *results)), ""))
+    return {name: heads[name] for name in sorted(heads, key=task.column_order if task else None)}
 
 
-def _column_order(metric: str) -> tuple[int, str]:
-    family = metric.split(".")[0]
-    return (_ORDER.index(family) if family in _ORDER else len(_ORDER), metric)
+def is_chance(result: Result) -> bool:
+    """Whether a sanity entry is that of the shuffled outputs, which stands below the methods."""
+    return result.method.startswith("shuffled ")
 
 
 def _values(result: Result) -> dict[str, FloatArray]:

@@ -105,7 +105,7 @@ def submit(
     """
     check_writable(board)
     clips, folder = scorer.clips, board / slug_of(card.name)
-    wanted = chosen_metrics(None)
+    wanted = chosen_metrics(None, scorer.suite.task)
     rows = sanity(scorer, wanted)
     run = outputs.run
     result = result_of(
@@ -222,7 +222,7 @@ def _is_same(folder: Path, outputs: Outputs, card: MethodCard, result: Result) -
         known = MethodCard.load(folder / "method.toml") == card
     except A2IBenchError:
         return False
-    told = ("method", "suite", "clips", "seed", "options", "weights", "scores", "items", "missing", "categories")
+    told = ("method", "suite", "clips", "seed", "options", "weights", "scores", "items", "missing", "details")
     recorded = (folder / "run.json").exists() == (outputs.run is not None)
     return same and known and recorded and all(getattr(there, each) == getattr(result, each) for each in told)
 

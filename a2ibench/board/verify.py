@@ -353,13 +353,13 @@ def _alone(items: Mapping[str, Any], rows: Mapping[str, Any]) -> list[tuple[str,
 
 def _hashes_problems(result: Result, hashes: Sequence[Hashed]) -> list[str]:
     """Whether hashes.csv covers exactly the images that the result is of."""
-    count = result.images_per_clip * len(result.labels.keys() - set(result.missing))
+    count = result.outputs_per_clip * len(result.labels.keys() - set(result.missing))
     if count > 2 * len(hashes) + 1000:  # an own word about itself, of any size
         return [f"hashes.csv has {len(hashes)} images, and the result is of {count}."]
     wanted = {
         (clip_id, index)
         for clip_id in result.labels.keys() - set(result.missing)
-        for index in range(result.images_per_clip)
+        for index in range(result.outputs_per_clip)
     }
     rows = [(row.clip_id, row.index) for row in hashes]
     found = [f"hashes.csv lacks image {index} of the clip {clip_id!r}." for clip_id, index in sorted(wanted - {*rows})]
@@ -486,7 +486,8 @@ def _named(image: Hashed) -> str:
 
 def _made_again(row: _Row, tools: _Tools, stack: ExitStack, report: _Report) -> Path | None:
     """Make the images of a method of ours again, in a folder that goes away; None where that can't be."""
-    from a2ibench.runs.generate import generate, prepare
+    from a2ibench.runs.generate import generate
+    from a2ibench.runs.prepare import prepare
 
     if row.run is None or tools.clips is None or not tools.regenerate:
         return None
@@ -594,8 +595,8 @@ def _check_scores(row: _Row, given: Outputs, clips: ClipSet, tools: _Tools, repo
     scorer = Scorer(tools.suite, clips, own_data=tools.own_data, device=tools.device, stage=tools.stage)
     try:
         # As `submit` does, and whatever else stands there: what is left out is in the notes.
-        names = [metric.name for metric in chosen_metrics(None)]
-        wanted = chosen_metrics([*names, *(s.metric for s in told.scores if s.metric not in names)])
+        names = tools.suite.task.metrics
+        wanted = chosen_metrics([*names, *(s.metric for s in told.scores if s.metric not in names)], tools.suite.task)
     except A2IBenchError as error:
         report.problems.append(f"result.json can't be checked: {error}")
         return
@@ -617,7 +618,7 @@ def _check_scores(row: _Row, given: Outputs, clips: ClipSet, tools: _Tools, repo
         if not _same(told.items.get(clip_id, {}).get(metric), value)
     ]
     report.some(items, "values differ")
-    for name in ("missing", "categories", "images_per_clip", "notes", "weights"):
+    for name in ("missing", "details", "outputs_per_clip", "notes", "weights"):
         if getattr(told, name) != getattr(found, name):
             report.problems.append(f"'{name}' in result.json is not what the images give.")
     report.figures = {

@@ -20,7 +20,6 @@ from a2ibench.cli.shared import (
     WeightsOption,
     app,
     console,
-    device_of,
     note,
     paths,
     print_json,
@@ -59,7 +58,8 @@ def submit(
     from a2ibench.board.submit import board_folder, submission_problems
     from a2ibench.board.submit import submit as put
     from a2ibench.files import check_writable
-    from a2ibench.scoring.scorer import Scorer, check_clips
+    from a2ibench.runs.prepare import device_of
+    from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of
     from a2ibench.show.board import write_board
     from a2ibench.show.terminal import score_report
     from a2ibench.suites import load_suite
@@ -87,7 +87,7 @@ def submit(
         problems = submission_problems(given, about, loaded, clips, folder, replace=replace)
         dataclasses.replace(given, problems=tuple(problems)).check()
         check_writable(folder)
-        loaded.check_encoders()
+        loaded.check_encoders(encoders_of(chosen_metrics(None, loaded.task)))
         where = device_of(device)
         with progress() as stage:
             check_clips(clips, stage)
@@ -123,12 +123,14 @@ def verify(
     """Check a row: its files, the images' hashes, the scores, and for our methods the images; exit 1 if one differs."""
     from a2ibench.board.verify import find_row, is_of_own_data, state_of
     from a2ibench.board.verify import verify as check
+    from a2ibench.runs.prepare import device_of
+    from a2ibench.scoring.scorer import chosen_metrics, encoders_of
 
     place = find_row(row)
     loaded = _suite_of(row, suite)
     own = data is not None or is_of_own_data(place, loaded)
     clips = loaded.clips(data) if data is not None or not own else None
-    loaded.check_encoders()
+    loaded.check_encoders(encoders_of(chosen_metrics(None, loaded.task)))
     where = device_of(device)
     with progress() as stage:
         found = check(

@@ -17,13 +17,10 @@ from a2ibench.cli.shared import (
     SeedOption,
     SuiteOption,
     app,
-    clips_of,
     console,
-    device_of,
     note,
     print_json,
     progress,
-    run_folder,
 )
 from a2ibench.errors import A2IBenchError, unknown
 
@@ -52,9 +49,11 @@ def reproduce(
     """Run all six rows of the paper's Table 1, and say which of its orderings hold; goes on where it was stopped."""
     if what != "table1":
         raise unknown("table to reproduce", what, ("table1",))
+    from a2ibench.api import chosen_clips, run_folder
     from a2ibench.paper.reproduce import table1
     from a2ibench.paper.table1 import load_published
     from a2ibench.paper.tables import complaints, to_terminal
+    from a2ibench.runs.prepare import device_of
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
@@ -64,7 +63,7 @@ def reproduce(
         raise A2IBenchError(
             "--check has nothing to check: the bands are for all clips of mini or vggsound; leave it out."
         )
-    clips, _ = clips_of(loaded, data, limit)
+    clips, _ = chosen_clips(loaded, data, limit)
     folder = out or run_folder(loaded, clips, "table1", data, limit).parent
     if limit is not None and out is None:
         folder = folder / f"limit{limit}"

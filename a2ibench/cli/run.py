@@ -2,7 +2,6 @@
 
 import os
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -22,15 +21,12 @@ from a2ibench.cli.shared import (
     SuiteOption,
     WeightsOption,
     app,
-    clips_of,
     console,
-    device_of,
     note,
     pairs,
     paths,
     print_json,
     progress,
-    run_folder,
 )
 from a2ibench.errors import A2IBenchError
 
@@ -63,67 +59,35 @@ def eval(
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.board.outputs import read_outputs
-    from a2ibench.files import check_writable
-    from a2ibench.runs.generate import prepare
-    from a2ibench.runs.run import draw_and_score, write_run
-    from a2ibench.scoring.sanity import sanity
-    from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, result_of
+    from a2ibench.api import evaluation
+    from a2ibench.baselines import get as get_method
     from a2ibench.show.terminal import score_report
-    from a2ibench.suites import load_suite
 
     began = time.perf_counter()
-    wanted = chosen_metrics(metric)
-    loaded = load_suite(suite)
-    clips, everything = clips_of(loaded, data, limit)  # before anything that may have to be fetched
-    if outputs and not outputs.exists():
-        raise A2IBenchError(f"There is no folder {outputs}; give one (or a .zip, .tar.gz) of images <clip_id>.png.")
-    loaded.check_encoders()
-    run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights)) if method else None
-    title = method or name or (outputs.resolve().name if outputs else "")
-    folder = out or run_folder(loaded, clips, title, data, limit)
-    check_writable(folder)
-    if outputs and (folder / "run.json").exists():
-        raise A2IBenchError(f"{folder} holds a method's run; give another --name or --out for the scores of {outputs}.")
-    where = device_of(device)
-    with progress() as stage, ExitStack() as unpacked:
-        if outputs:
-            given = unpacked.enter_context(
-                read_outputs(outputs, clips, everything, allow_missing=allow_missing, stage=stage)
-            )
-            given.check()
-        check_clips(clips, stage)
-        start = time.perf_counter()
-        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
-        rows = sanity(scorer, wanted)
-        ceilings = {score.metric: score.value for score in rows[0].scores}
-        seconds = {"references": time.perf_counter() - start}
-        if run:
-            result, _ = draw_and_score(
-                run,
-                scorer,
-                wanted,
-                folder,
-                ceilings=ceilings,
-                device=where,
-                batch_size=batch_size,
-                advance=stage("draw", len(clips)),
-                fresh=fresh,
-                seconds=seconds,
-            )
-        else:
-            result = result_of(
-                scorer, given.images, wanted, method=title, ceilings=ceilings, device=where, seconds=seconds
-            )
-            write_run(folder, result, clips, given.images)
+    with progress() as stage:
+        done = evaluation(
+            get_method(method).name if method else outputs or Path(),
+            suite,
+            name=name,
+            data=data,
+            limit=limit,
+            metrics=metric,
+            seed=seed,
+            options=pairs(options),
+            weights=paths(weights),
+            device=device,
+            batch_size=batch_size,
+            out=out,
+            allow_missing=allow_missing,
+            fresh=fresh,
+            stage=stage,
+        )
     if as_json:
-        print_json(result.model_dump())
+        print_json(done.result.model_dump())
         return
-    console().print(score_report([result], rows))
-    console().print(
-        f"{folder}{os.sep}  images/ items.csv result.json contact.png" if run else f"{folder}{os.sep}",
-        highlight=False,
-    )
+    console().print(score_report([done.result], done.sanity))
+    held = "  images/ items.csv result.json contact.png" if done.run else ""
+    console().print(f"{done.folder}{os.sep}{held}", highlight=False)
     note(f"Done in {time.perf_counter() - began:.0f} s.")
 
 
@@ -143,14 +107,15 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Make a method's images without scoring them; goes on where an earlier run was stopped."""
+    from a2ibench.api import chosen_clips, run_folder
     from a2ibench.files import check_writable
     from a2ibench.runs.generate import generate as make_images
-    from a2ibench.runs.generate import prepare
+    from a2ibench.runs.prepare import device_of, prepare
     from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import load_suite
 
     loaded = load_suite(suite)
-    clips, _ = clips_of(loaded, data, limit)
+    clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     folder = out or run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
@@ -206,6 +171,7 @@ def train(
     if mixed_precision not in ("no", "fp16", "bf16"):
         raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
     classification_loss = classification_loss or method == "audiotoken-cl"
+    from a2ibench.runs.prepare import device_of
     from a2ibench.runs.train import train_audiotoken
 
     where = device_of(device)

@@ -6,16 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from a2ibench.errors import A2IBenchError
-
-if TYPE_CHECKING:
-    from a2ibench.clips import ClipSet
-    from a2ibench.suites import Suite
 
 _EVERY = 30.0  # seconds between two lines of progress in a log file
 
@@ -68,35 +64,6 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A method's option, as steps=50 or guidance=5."),
 ]
-
-
-def clips_of(suite: "Suite", data: Path | None, limit: int | None) -> "tuple[ClipSet, ClipSet]":
-    """Give the chosen clips, and all clips of the set."""
-    everything = suite.clips(data)
-    if limit is not None and limit > len(everything):
-        raise A2IBenchError(f"--limit {limit} is more than the {len(everything)} clips that there are; leave it out.")
-    return (everything if limit is None else everything.spread(limit)), everything
-
-
-def run_folder(suite: "Suite", clips: "ClipSet", title: str, data: Path | None, limit: int | None) -> Path:
-    """Name the folder of a run: runs/SUITE[-CLIPS]/TITLE."""
-    # A run on some of the clips has a folder of its own, so that its result never replaces that of the whole.
-    part = "" if limit is None else f"-limit{limit}"
-    return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
-
-
-def device_of(name: str) -> str:
-    """Choose the device, and refuse one that is not here."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = name.split(":")[0]
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(kind, False):
-        here = ", ".join(name for name, there in available.items() if there)
-        raise A2IBenchError(f"The device {name!r} is not available; here: {here}.")
-    return name
 
 
 def pairs(values: list[str] | None) -> dict[str, Any]:

@@ -1,54 +1,39 @@
-"""Frozen networks from audio, image or text to float32 rows."""
+"""Frozen networks from audio, image or text to float32 features: one network, one module, found by its ``ENCODERS``."""
 
-from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import Any
 
-from a2ibench.encoders.base import Encoder
+from a2ibench.encoders.base import Encoder, EncoderKind
 from a2ibench.errors import unknown
+from a2ibench.registry import by_name, modules_of, plugins
 
-# Each kind's module and the name of its loader: (config, weights, sha256, device) -> Encoder.
-KINDS = {
-    "clip-image": ("clip", "load_image"),
-    "clip-text": ("clip", "load_text"),
-    "wav2clip": ("wav2clip", "load"),
-    "classifier": ("classifier", "load"),
-    "inception": ("inception", "load"),
-}
+__all__ = ["Encoder", "EncoderKind", "get"]
 
 
-def load_encoder(
-    kind: str, config: Mapping[str, Any], weights_path: Path, sha256: str = "", device: str = "cpu"
-) -> Encoder:
-    """Load a frozen encoder; its module, and torch, are imported only now.
+def get(name: str) -> EncoderKind:
+    """Find the declaration of an encoder by its name.
 
-    Parameters
-    ----------
-    kind
-        A key of `KINDS`.
-    config
-        The encoder's table of a suite; the published network's is (nearly) empty. See the kind's module.
-    weights_path
-        The weights file.
-    sha256
-        Its hash, by which the encoder is named; hashed now where it is not given.
-    device
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    The module that its name begins with is looked at first (``clip-image`` in ``clip``): importing all of them takes
+    seconds, since each imports its own libraries.
 
     Raises
     ------
     A2IBenchError
-        For an unknown kind, and for weights that cannot be read or do not fit.
+        For an unknown name; the sentence gives the nearest one.
 
     """
-    if kind not in KINDS:
-        raise unknown("kind of encoder", kind, KINDS)
-    if not sha256:
-        from a2ibench.files import sha256_file
+    stem = f"{__name__}.{name.partition('-')[0]}"
+    if stem in modules_of(__name__):
+        for kind in getattr(import_module(stem), "ENCODERS", ()):
+            if kind.name == name:
+                return kind  # type: ignore[no-any-return]
+    if name not in encoders():
+        raise unknown("encoder", name, encoders())
+    return encoders()[name]
 
-        sha256 = sha256_file(Path(weights_path))
-    module, loader = KINDS[kind]
-    load = getattr(import_module(f"a2ibench.encoders.{module}"), loader)
-    encoder: Encoder = load(config, Path(weights_path), sha256, device)
-    return encoder
+
+@cache
+def encoders() -> dict[str, EncoderKind]:
+    """Find every encoder that a module of this package, or a plug-in, declares, by name."""
+    modules = [*(import_module(each) for each in modules_of(__name__)), *plugins()]
+    return by_name((kind, module.__name__) for module in modules for kind in getattr(module, "ENCODERS", ()))

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -71,6 +73,35 @@ class Encoder(ABC):
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> Float32:
         """Encode one batch: ``[len(items), d]``; a row depends on nothing but its own item."""
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """The declaration of an encoder: how it is called and how it is loaded.
+
+    Attributes
+    ----------
+    name
+        What stands behind the slash in feature keys, as ``"clip-image"``.
+    modality
+        What it takes.
+    load
+        Makes it: ``load(config, weights, sha256, device)``; weights is None, and sha256 empty, where it has none.
+    entry
+        The suite's entry ``[encoders.ENTRY]`` that configures it; empty: that of its own name.
+    weights
+        The file that it takes where a suite has no such entry: an encoder that a package brings along.
+    has_weights
+        Whether there is a weights file at all.
+
+    """
+
+    name: str
+    modality: Modality
+    load: Callable[..., Encoder]
+    entry: str = ""
+    weights: Path | None = None
+    has_weights: bool = True
 
 
 def check_keys(config: Mapping[str, Any], known: Sequence[str], what: str) -> None:

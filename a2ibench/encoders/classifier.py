@@ -13,7 +13,7 @@ from torchvision.models import ResNet, ResNet50_Weights, resnet50
 from torchvision.models.resnet import BasicBlock
 
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import check_keys
+from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import unknown
 
 
@@ -106,3 +106,6 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     load_strict(network, weights, f"the classifier of {len(categories)} categories")
     freeze(network, device, channels_last=True)
     return ClassifierEncoder(network, transform, tuple(categories), blocks, sha256, device)
+
+
+ENCODERS = (EncoderKind("classifier", "image", load),)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import Float32, check_keys
+from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
 PUBLISHED = "ViT-B-32-quickgelu"
@@ -239,3 +239,9 @@ def _folder_digest(folder: Path) -> str:
     """Digest the names and bytes of a tokenizer's files: another vocabulary is another encoder."""
     files = sorted(file for file in folder.iterdir() if file.suffix in {".json", ".txt"})
     return _digest(b"".join(file.name.encode() + b"\0" + file.read_bytes() + b"\0" for file in files))
+
+
+ENCODERS = (
+    EncoderKind("clip-image", "image", load_image, entry="clip"),
+    EncoderKind("clip-text", "text", load_text, entry="clip"),
+)

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import Float32
+from a2ibench.encoders.base import EncoderKind, Float32
 from a2ibench.encoders.beats import RATE, log_mel
 from a2ibench.errors import A2IBenchError
 from a2ibench.weights.read import read_state_dict
@@ -391,3 +391,6 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     load_strict(network, audio, f"ImageBind's audio tower{where}")
     freeze(network, device)
     return ImageBindEncoder(network, sha256, device)
+
+
+ENCODERS = (EncoderKind("imagebind-audio", "audio", load, entry="imagebind"),)

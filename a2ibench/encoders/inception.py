@@ -18,7 +18,7 @@ from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.functional import pil_to_tensor
 
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import check_keys
+from a2ibench.encoders.base import EncoderKind, check_keys
 
 
 class FidInception(nn.Module):
@@ -134,3 +134,6 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     network.load(weights)
     freeze(network, device, channels_last=True)
     return InceptionEncoder(network, sha256, device)
+
+
+ENCODERS = (EncoderKind("inception", "image", load),)

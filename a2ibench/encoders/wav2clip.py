@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import Float32, check_keys
+from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
 RATE = 16000
@@ -198,3 +198,6 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     load_strict(network, weights, "Wav2CLIP")
     freeze(network, device, channels_last=True)
     return Wav2ClipEncoder(network, sha256, device)
+
+
+ENCODERS = (EncoderKind("wav2clip", "audio", load),)

@@ -12,10 +12,10 @@ from a2ibench.paper.table1 import Table1, build, load_published
 from a2ibench.paper.tables import to_csv, to_markdown, to_tex
 from a2ibench.pictures.sheets import comparison_sheet
 from a2ibench.progress import Advance, Stage, silent
-from a2ibench.runs.generate import Run, prepare
-from a2ibench.runs.run import draw_and_score
+from a2ibench.runs.prepare import Run, prepare
+from a2ibench.runs.run import generate_and_score
 from a2ibench.scoring.sanity import sanity
-from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics
+from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of
 from a2ibench.suites import Suite
 
 
@@ -57,10 +57,10 @@ def table1(
     """
     check_writable(out)
     published = load_published()
-    suite.check_encoders()
+    wanted = chosen_metrics(None, suite.task)
+    suite.check_encoders(encoders_of(wanted))
     runs, absent = _prepared(suite, published.methods, seed, weights or {})
     check_clips(clips, stage)
-    wanted = chosen_metrics(None)
     costs = {method: _cost(suite, method) for method in runs}
     total = stage("Table 1", sum(len(clips) * (cost + 1) for cost in costs.values()))
     scorer = Scorer(suite, clips, own_data=own_data, device=device)
@@ -72,7 +72,7 @@ def table1(
         if run is None:
             continue
         advance = _both(stage(f"  {row.method}", len(clips)), total, costs[row.method])
-        result, made = draw_and_score(
+        result, made = generate_and_score(
             run,
             scorer,
             wanted,

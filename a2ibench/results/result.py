@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import write_text
 from a2ibench.results.provenance import Model, Provenance, Sorted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HUMAN = "human"
 """The metric of ratings by people: `a2ibench rate aggregate` writes it, nothing here computes it."""
 # Of the summing order and of the decimal digits, not of anything that could hide another number.
@@ -84,8 +84,10 @@ class Result(Model):
     Building one with wrong values raises pydantic's ValidationError; `load` raises A2IBenchError.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     """The version of this format."""
+    task: _Name = "audio-to-image"
+    """The task, as audio-to-image."""
     method: _Name
     """The method's name."""
     suite: _Name
@@ -102,12 +104,12 @@ class Result(Model):
     """The scores, each metric once."""
     items: Sorted[Sorted[float | None]] = Field(default_factory=dict)
     """For each clip id the value of each per-clip metric; null where there is nothing to compare."""
-    images_per_clip: int = Field(default=1, ge=1, le=10_000)
-    """How many images each clip has; a clip's value is their mean."""
+    outputs_per_clip: int = Field(default=1, ge=1, le=10_000)
+    """How many outputs each clip has; a clip's value is their mean."""
     missing: list[str] = Field(default_factory=list)
-    """The clips without an image: they lose all their comparisons."""
-    categories: Sorted[list[str]] = Field(default_factory=dict)
-    """For each clip id what the image classifier saw in each of its images."""
+    """The clips without an output: they lose all their comparisons."""
+    details: Sorted[Sorted[list[str]]] = Field(default_factory=dict)
+    """What metrics saw: for each detail, as category, by clip id a text for each output."""
     licences: _Sentences = Field(default_factory=list)
     """Licences of the weights that took part, where they forbid something."""
     labels: Sorted[str] = Field(default_factory=dict)
@@ -180,6 +182,8 @@ class Result(Model):
             raise A2IBenchError(f"{path} is not a result file: it is not JSON ({error}).") from None
         if not isinstance(found, dict) or "schema_version" not in found:
             raise A2IBenchError(f"{path} is not a result file: it has no schema_version; 'a2ibench eval' writes one.")
+        if found["schema_version"] == 1:
+            found = _from_schema_1(found)
         if found["schema_version"] != SCHEMA_VERSION:
             raise A2IBenchError(
                 f"{path} has the schema version {found['schema_version']!r}, and this a2ibench reads "
@@ -197,6 +201,20 @@ class Result(Model):
         """Write the result, whole or not at all: equal results make equal files."""
         text = json.dumps(self.model_dump(), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(path, text + "\n")
+
+    def __getitem__(self, metric: str) -> Score:
+        """Give the score of a metric; a wrong name raises with the nearest right one.
+
+        Raises
+        ------
+        A2IBenchError
+            If the result has no such score.
+
+        """
+        found = next((score for score in self.scores if score.metric == metric), None)
+        if found is None:
+            raise unknown("score in this result", metric, (score.metric for score in self.scores))
+        return found
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -226,6 +244,16 @@ class Result(Model):
             shown = ("" if value is None else repr(float(value)) for value in values)
             writer.writerow([clip_id, self.labels[clip_id], *shown])
         write_text(path, lines.getvalue())
+
+
+def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:
+    """Read what the first edition wrote: images were all that there was."""
+    new = {key: value for key, value in found.items() if key not in ("images_per_clip", "categories")}
+    if "images_per_clip" in found:
+        new["outputs_per_clip"] = found["images_per_clip"]
+    if "categories" in found:
+        new["details"] = {"category": found["categories"]}
+    return {**new, "schema_version": 2, "task": "audio-to-image"}
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,92 +1,18 @@
 """Make a method's images: what is missing in the run folder, in batches, each written whole or not at all."""
 
 import json
-import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from a2ibench.baselines import get as get_method
-from a2ibench.baselines.base import Method, image_seed
+from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet
-from a2ibench.errors import A2IBenchError, A2IBenchWarning, unknown
+from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import check_writable, save_image, sha256_file, write_text
 from a2ibench.progress import Advance
-from a2ibench.suites import Suite
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything that a method's images depend on, but for the clips themselves."""
-
-    method: Method
-    suite: str
-    seed: int
-    options: Mapping[str, Any]
-    parts: Mapping[str, Any]
-    weights: Mapping[str, str]
-    licences: Sequence[str] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Give what ``run.json`` keeps."""
-        return {
-            "method": self.method.name,
-            "suite": self.suite,
-            "seed": self.seed,
-            "options": dict(self.options),
-            "weights": dict(self.weights),
-        }
-
-
-def prepare(
-    suite: Suite,
-    method_name: str,
-    *,
-    seed: int = 0,
-    options: Mapping[str, Any] | None = None,
-    weights: Mapping[str, Path] | None = None,
-) -> Run:
-    """Resolve a method in a suite: its options and weights; nothing heavy is loaded yet.
-
-    Parameters
-    ----------
-    suite, method_name
-        What to run.
-    seed
-        The run's seed.
-    options
-        What the user sets; the rest is the suite's, then the method's.
-    weights
-        Weight files of the user's, by part.
-
-    """
-    method = get_method(method_name)
-    known = {**method.options, **suite.method_options(method_name)}
-    for name, value in (options or {}).items():
-        if name not in known:
-            raise unknown(f"option of the method {method_name!r}", name, known)
-        _check_option(name, value, known[name])
-    parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
-    licences = suite.method_licences(method_name, [name for name in method.parts if name not in (weights or {})])
-    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences)
-
-
-def _check_option(name: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than the option's default, before anything is loaded."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, bool):
-        fits, wanted = isinstance(value, bool), "true or false"
-    elif isinstance(default, int):
-        least = min(default, 1)
-        fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number, {least} or above"
-    elif isinstance(default, float):
-        fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
-    else:
-        fits, wanted = isinstance(value, str) or value is default, "a text"
-    if not fits:
-        raise A2IBenchError(f"The option {name!r} wants {wanted}; found {value!r}.")
+from a2ibench.runs.prepare import Run
+from a2ibench.text import some
 
 
 class Generated(NamedTuple):
@@ -107,14 +33,10 @@ class Generated(NamedTuple):
         """Say in sentences what a reader of the scores must know."""
         found = []
         if self.retried:
-            found.append(f"Drawn again with another seed, since the first image was not finite: {_some(self.retried)}.")
+            found.append(f"Made again with another seed, since the first one was not finite: {some(self.retried, 5)}.")
         if self.failed:
-            found.append(f"Failed twice (not finite), and counted as missing: {_some(self.failed)}.")
+            found.append(f"Failed twice (not finite), and counted as missing: {some(self.failed, 5)}.")
         return found
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def generate(

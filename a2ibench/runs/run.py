@@ -10,11 +10,12 @@ from a2ibench.metrics import Metric
 from a2ibench.pictures.sheets import contact_sheet
 from a2ibench.progress import Advance
 from a2ibench.results import Result
-from a2ibench.runs.generate import Generated, Run, generate
-from a2ibench.scoring.scorer import Images, Scorer, result_of
+from a2ibench.runs.generate import Generated, generate
+from a2ibench.runs.prepare import Run
+from a2ibench.scoring.scorer import Outputs, Scorer, result_of
 
 
-def draw_and_score(
+def generate_and_score(
     run: Run,
     scorer: Scorer,
     wanted: Sequence[Metric],
@@ -58,7 +59,7 @@ def draw_and_score(
     return result, made
 
 
-def write_run(folder: Path, result: Result, clips: ClipSet, images: Images) -> None:
+def write_run(folder: Path, result: Result, clips: ClipSet, images: Outputs) -> None:
     """Write what a run folder holds beside the images: ``result.json``, ``items.csv`` and ``contact.png``."""
     result.save(folder / "result.json")
     result.write_items(folder / "items.csv")

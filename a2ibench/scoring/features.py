@@ -1,9 +1,12 @@
-"""Rows of encoders, computed once: cached by the content of the input and the identity of the encoder."""
+"""Features, computed once: cached by the content of the input and the identity of the encoder."""
 
 import hashlib
 import sqlite3
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2ibench.clips import read_audio, read_image
-from a2ibench.encoders.base import Encoder, Float32
+from a2ibench.encoders.base import Encoder, Float32, Modality
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import cache_dir, sha256_file
 from a2ibench.progress import Advance
 
 
-class RowCache:
-    """The rows of one encoder on disk: content digest → float32 row.
+class FeatureCache:
+    """The features of one encoder on disk: content digest → float32 array of any shape, with a checksum.
 
-    SQLite, because several processes may score at once and a kill must not lose or break what is stored.
+    SQLite, because several processes may score at once and a kill must not lose or break what is stored. A disk can
+    break it all the same: what does not match its checksum counts as absent, and is computed anew.
     """
 
     def __init__(self, encoder_id: str, folder: Path | None = None):
-        folder = (folder or cache_dir()) / "rows"
+        folder = (folder or cache_dir()) / "features"
         name = "".join(c if c.isalnum() or c in "-." else "_" for c in encoder_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,7 @@ class RowCache:
         return sqlite3.connect(self._file, timeout=60)
 
     def get(self, keys: Sequence[str]) -> dict[str, Float32]:
-        """Read the rows that are there."""
+        """Read the features that are there."""
         found: dict[str, Float32] = {}
         try:
             with closing(self._open()) as database:
@@ -48,14 +52,15 @@ class RowCache:
                     some = keys[start : start + 500]
                     marks = ",".join("?" * len(some))
                     query = f"SELECT key, row FROM rows WHERE key IN ({marks})"  # noqa: S608  only question marks
-                    found.update((k, np.frombuffer(row, np.float32)) for k, row in database.execute(query, some))
+                    stored = ((key, _unpacked(blob)) for key, blob in database.execute(query, some))
+                    found.update((key, row) for key, row in stored if row is not None)
         except sqlite3.Error as error:
             raise A2IBenchError(f"The cache {self._file} can't be read ({error}); delete that file.") from None
         return found
 
     def put(self, rows: dict[str, Float32]) -> None:
-        """Store rows, all or none."""
-        values = [(key, np.ascontiguousarray(row, np.float32).tobytes()) for key, row in rows.items()]
+        """Store features, all or none."""
+        values = [(key, _packed(row)) for key, row in rows.items()]
         try:
             with closing(self._open()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?)", values)
@@ -65,35 +70,61 @@ class RowCache:
             ) from None
 
 
-def image_rows(
+def _packed(row: Float32) -> bytes:
+    """Lay an array out: checksum, number of axes, their lengths, data."""
+    row = np.ascontiguousarray(row, np.float32)
+    content = struct.pack(f"<B{row.ndim}I", row.ndim, *row.shape) + row.tobytes()
+    return struct.pack("<I", zlib.crc32(content)) + content
+
+
+def _unpacked(blob: Any) -> Float32 | None:
+    """Read an array back; None where it is not what was stored."""
+    if not isinstance(blob, bytes) or len(blob) < 5 or struct.unpack_from("<I", blob)[0] != zlib.crc32(blob[4:]):
+        return None
+    axes = blob[4]
+    return np.frombuffer(blob, np.float32, offset=5 + 4 * axes).reshape(struct.unpack_from(f"<{axes}I", blob, 5))
+
+
+def encode_files(
     encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance = lambda n: None
-) -> dict[str, NDArray[Any]]:
-    """Encode images with several encoders; each image is decoded once: name → ``[n, d]``."""
-    return _rows(encoders, [sha256_file(path) for path in paths], lambda i: read_image(paths[i]), batch_size, advance)
+) -> dict[str, list[Float32]]:
+    """Encode files with several encoders of one medium: by the encoder's name an array per file.
 
-
-def audio_rows(
-    encoder: Encoder, paths: Sequence[Path], batch_size: int, advance: Advance = lambda n: None
-) -> NDArray[Any]:
-    """Encode sounds, each read at the encoder's rate: ``[n, d]``."""
+    Encoders that read a file alike (images; sounds at one rate) share one decoding of it.
+    """
     keys = [sha256_file(path) for path in paths]
-    return _rows([encoder], keys, lambda i: read_audio(paths[i], encoder.rate), batch_size, advance)[encoder.name]
+    alike: dict[Any, list[Encoder]] = {}
+    for encoder in encoders:
+        alike.setdefault((encoder.modality, encoder.rate), []).append(encoder)
+    found: dict[str, list[Float32]] = {}
+    for place, ((modality, rate), group) in enumerate(alike.items()):
+        moved = advance if place == 0 else (lambda n: None)
+        found |= _encode(group, keys, partial(_read, paths, modality, rate), batch_size, moved)
+    return found
 
 
-def text_rows(encoder: Encoder, texts: Sequence[str]) -> NDArray[Any]:
-    """Encode texts: ``[n, d]``."""
-    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    return _rows([encoder], keys, lambda i: texts[i], 64, lambda n: None)[encoder.name]
+def _read(paths: Sequence[Path], modality: Modality, rate: int, index: int) -> Any:
+    """Read a file as encoders take it: an RGB image, or a mono waveform at a rate."""
+    return read_image(paths[index]) if modality == "image" else read_audio(paths[index], rate)
 
 
-def _rows(
+def encode_texts(encoder: Encoder, texts: Sequence[str]) -> NDArray[Any]:
+    """Encode texts, each distinct one once: ``[n, d]``."""
+    distinct = sorted(set(texts))
+    keys = [hashlib.sha256(text.encode()).hexdigest() for text in distinct]
+    rows = _encode([encoder], keys, lambda i: distinct[i], 64, lambda n: None)[encoder.name]
+    by_text = dict(zip(distinct, rows, strict=True))
+    return np.stack([by_text[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
+
+
+def _encode(
     encoders: Sequence[Encoder],
     keys: Sequence[str],
     read: Callable[[int], Any],
     batch_size: int,
     advance: Advance,
-) -> dict[str, NDArray[Any]]:
-    caches = {encoder.name: RowCache(encoder.id) for encoder in encoders}
+) -> dict[str, list[Float32]]:
+    caches = {encoder.name: FeatureCache(encoder.id) for encoder in encoders}
     known = {name: cache.get(list(dict.fromkeys(keys))) for name, cache in caches.items()}
     first = {key: index for index, key in reversed(list(enumerate(keys)))}
     wanted = [(key, index) for key, index in first.items() if any(key not in rows for rows in known.values())]
@@ -108,7 +139,7 @@ def _rows(
                 caches[encoder.name].put(fresh)
                 known[encoder.name].update(fresh)
         advance(len(batch))
-    return {name: np.stack([rows[key] for key in keys]) for name, rows in known.items()}
+    return {name: [rows[key] for key in keys] for name, rows in known.items()}
 
 
 def _batches(pairs: Sequence[tuple[str, int]], size: int) -> Iterator[Sequence[tuple[str, int]]]:

@@ -1,84 +1,87 @@
-"""From images to scores: rows of the suite's encoders, metrics over them, intervals, sanity rows."""
+"""From outputs to scores: the features that the metrics need, the metrics over them, intervals."""
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
-from a2ibench.encoders.base import Encoder
+from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Coverage, Metric, Rows, get, mean_score, metrics
+from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
+from a2ibench.metrics.base import AnyArray
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
-from a2ibench.scoring.features import audio_rows, image_rows, text_rows
+from a2ibench.scoring.features import encode_files, encode_texts
 from a2ibench.suites import Suite
+from a2ibench.tasks import Task
+from a2ibench.text import some
 
 _FEW = 30  # clips
-IMAGE_ENCODERS = ("clip-image", "classifier", "inception")
 
 
 def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
-    """Read every sound and reference image once, so that a bad one is named before any work."""
+    """Read every file of the clips once, so that a bad one is named before any work."""
     advance = stage("check clips", len(clips))
     for clip in clips:
         check_media(clip)
         advance(1)
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:3])
+def chosen_metrics(names: Sequence[str] | None, task: Task) -> list[Metric]:
+    """Get the metrics of these names, or the task's default ones."""
+    return [get(name) for name in names or task.metrics]
 
 
-def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Get the metrics of these names, or the default ones."""
-    if names:
-        return [get(name) for name in names]
-    wanted = [metric for metric in metrics().values() if metric.default]
-    order = ("AIS", "IIS", "AIC", "FID", "KID")
-    return sorted(wanted, key=lambda metric: (order.index(metric.name.split(".")[0]), metric.name))
+def encoders_of(wanted: Iterable[Metric]) -> tuple[str, ...]:
+    """Name the encoders that these metrics read, each once: no other network is loaded."""
+    return tuple(dict.fromkeys(name for metric in wanted for name in metric.encoders))
 
 
-Images = Mapping[str, Sequence[Path]]
-"""The images of each clip, by clip id; a clip that is absent, or has none, is missing."""
+Outputs = Mapping[str, Sequence[Path]]
+"""The outputs of each clip, by clip id; a clip that is absent, or has none, is missing."""
 
 
-def images_per_clip(images: Images) -> int:
-    """Say how many images each clip has that has any.
+def outputs_per_clip(outputs: Outputs) -> int:
+    """Say how many outputs each clip has that has any.
 
     Raises
     ------
     A2IBenchError
-        If there is no image, or clips have different numbers of images.
+        If there is no output, or clips have different numbers of outputs.
 
     """
-    counts = {len(files): clip_id for clip_id, files in images.items() if files}
+    counts = {len(files): clip_id for clip_id, files in outputs.items() if files}
     if not counts:
-        raise A2IBenchError("There is no image to score; give at least one.")
+        raise A2IBenchError("There is nothing to score; give at least one.")
     if len(counts) > 1:
         (few, one), *_, (many, other) = sorted(counts.items())
         raise A2IBenchError(
-            f"The clip {one!r} has {few} images and {other!r} has {many}; give every clip the same number."
+            f"The clip {one!r} has {few} outputs and {other!r} has {many}; give every clip the same number."
         )
     return next(iter(counts))
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What scoring gives: scores, values by clip id and metric, clips without an image, categories seen."""
+    """What scoring gives."""
 
     scores: list[Score]
     items: dict[str, dict[str, float | None]]
+    """Values by clip id and metric."""
     missing: tuple[str, ...]
-    categories: dict[str, list[str]]
+    """Clips without an output."""
+    details: dict[str, dict[str, list[str]]]
+    """What a metric saw in each output of a clip, by the detail's name and clip id."""
+    left_out: dict[str, str]
+    """Metrics without a score, and why."""
 
 
 class Scorer:
-    """Scores sets of images on one ClipSet with one suite; the rows of sounds, texts and references are shared.
+    """Scores sets of outputs on one ClipSet with one suite; the features of the clips themselves are computed once.
 
     Parameters
     ----------
@@ -103,140 +106,195 @@ class Scorer:
         batch_size: int = 32,
         stage: Stage = silent,
     ):
-        self.suite, self.clips, self.batch_size, self.stage = suite, clips, batch_size, stage
-        self.encoders: dict[str, Encoder] = {
-            name: suite.encoder(name, device) for name in (*IMAGE_ENCODERS, "wav2clip", "clip-text")
-        }
+        self.suite, self.clips, self.device = suite, clips, device
+        self.batch_size, self.stage = batch_size, stage
         self.notes = [*suite.file.notes]
         if own_data and suite.file.own_data:
             self.notes.append(suite.file.own_data)
         if len(clips) < _FEW:
             self.notes.append(f"Only {len(clips)} clips: intervals are wide, and FID and KID say little.")
         self.setting = suite.setting(clips)
-        text = self.encoders["clip-text"]
-        distinct = sorted(set(clips.labels))
-        by_label = dict(zip(distinct, text_rows(text, distinct), strict=True))
-        categories = getattr(self.encoders["classifier"], "categories", ())
-        reference = self._image_rows("encode references", [clip.image for clip in clips])
-        advance = stage("encode sounds", len(clips))
-        self._shared = {
-            "audio/wav2clip": audio_rows(
-                self.encoders["wav2clip"], [clip.audio for clip in clips], batch_size, advance
-            ),
-            "label/clip-text": np.stack([by_label[label] for label in clips.labels]),
-            "category/clip-text": text_rows(text, list(categories)),
-            "reference/clip-image": reference["clip-image"],
-            "reference/inception": reference["inception"],
-        }
-        self._categories = tuple(categories)
+        self._encoders: dict[str, Encoder] = {}
+        self._of_clips: dict[str, AnyArray] = {}
 
-    def _image_rows(self, name: str, paths: Sequence[Path]) -> dict[str, np.ndarray]:
-        encoders = [self.encoders[encoder] for encoder in IMAGE_ENCODERS]
-        return image_rows(encoders, paths, self.batch_size, self.stage(name, len(paths)))
+    def encoder(self, name: str) -> Encoder:
+        """Give an encoder of the suite, loaded once."""
+        if name not in self._encoders:
+            self._encoders[name] = self.suite.encoder(name, self.device)
+        return self._encoders[name]
 
-    @property
-    def weights(self) -> dict[str, str]:
-        """The id of each encoder."""
-        return {name: encoder.id for name, encoder in self.encoders.items()}
+    def weights(self, wanted: Iterable[Metric]) -> dict[str, str]:
+        """Give the id of each encoder that these metrics read."""
+        return {name: self.encoder(name).id for name in sorted(encoders_of(wanted))}
 
-    def rows(self, images: Images, name: str = "images") -> list[Rows]:
-        """Encode a set of images: first images, second images and so on, a row per clip in each.
+    def score(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> Scored:
+        """Score a set of outputs, by clip id.
 
-        A clip without an image gets another's rows, so that arrays keep their shape; `score` puts its values to the
-        worst, and only ``generated/inception`` (a set, not rows per clip) leaves it out.
-        """
-        depth = images_per_clip(images)
-        there = {clip_id: images[clip_id] for clip_id in self.clips.ids if images.get(clip_id)}
-        paths = [path for files in there.values() for path in files]
-        generated = self._image_rows(f"encode {name}", paths)
-        place = {clip_id: depth * index for index, clip_id in enumerate(there)}
-        given = np.array([clip_id in there for clip_id in self.clips.ids])
-        first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
-        seen = generated["classifier"].argmax(axis=1)
-        return [
-            Rows(
-                labels=self.clips.labels,
-                arrays={
-                    **self._shared,
-                    "generated/clip-image": generated["clip-image"][first + index],
-                    "generated/inception": generated["inception"],
-                    "generated/category": seen[first + index],
-                },
-                categories=self._categories,
-                clip_ids=self.clips.ids,
-                given=given,
-            )
-            for index in range(depth)
-        ]
-
-    def score(self, images: Images, wanted: Sequence[Metric], name: str = "images") -> Scored:
-        """Score a set of images, by clip id.
-
-        With several images per clip a clip's value is their mean, and a set statistic is of all images. A clip
-        without an image loses all its comparisons: it counts with the metric's worst value; a metric without a
-        worst value (a raw cosine has one, a z-score none) is left out. So is one that has nothing to compare
-        any clip with (no two clips of one label).
+        With several outputs per clip a clip's value is their mean, and a set statistic is of all outputs. A clip
+        without an output loses all its comparisons: it counts with the metric's worst value; a metric without a
+        worst value (a z-score) is left out. So is one that has nothing to compare any clip with (no two clips of one
+        label), or that needs more clips.
 
         Raises
         ------
         A2IBenchError
-            If no clip has an image, clips have different numbers of images, or no metric is left.
+            If no clip has an output, clips have different numbers of outputs, or no metric is left.
 
         """
-        views = self.rows(images, name)
-        missing = tuple(clip_id for clip_id in self.clips.ids if not images.get(clip_id))
-        absent = np.isin(self.clips.ids, missing)
-        coverage = Coverage(len(views), len(self.clips) - len(missing), len(self.clips))
-        short = {n: f"{n}.{encoder.digest}" for n, encoder in self.encoders.items()}
-        short["category"] = short["classifier"]
-        scores: list[Score] = []
-        items: dict[str, dict[str, float | None]] = {clip_id: {} for clip_id in self.clips.ids}
-        low: float | None
-        high: float | None
-        extra: dict[str, float]
+        depth = outputs_per_clip(outputs)
+        there = {clip_id: outputs[clip_id] for clip_id in self.clips.ids if outputs.get(clip_id)}
+        missing = tuple(clip_id for clip_id in self.clips.ids if clip_id not in there)
+        coverage = Coverage(depth, len(there), len(self.clips))
+        generated = self._features_of(
+            "generated", [path for paths in there.values() for path in paths], wanted, f"encode {name}"
+        )
+        self._encode_clips(wanted)
+        place = {clip_id: depth * index for index, clip_id in enumerate(there)}
+        first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
+        views = [{key: rows[first + index] for key, rows in generated.items()} for index in range(depth)]
+        found = Scored([], {clip_id: {} for clip_id in self.clips.ids}, missing, {}, {})
         for metric in wanted:
-            if metric.per_clip is not None:
-                values = np.mean([metric.per_clip(rows) for rows in views], axis=0)
-                values[absent & ~np.isnan(values)] = np.inf if metric.worst is None else metric.worst
-                kept = values[~np.isnan(values)]
-                if not len(kept) or not np.isfinite(kept).all():
-                    continue  # `result_of` says so in a note
-                interval = interval_of(kept)
-                value, low, high, stderr = mean_score(values), interval.low, interval.high, None
-                n, extra = len(kept), {}
-                for clip_id, item in zip(self.clips.ids, values, strict=True):
-                    items[clip_id][metric.name] = None if math.isnan(item) else float(item)
-            elif metric.statistic is not None:
-                statistic = metric.statistic(views[0])
-                value, low, high, stderr = statistic.value, None, None, statistic.stderr
-                n, extra = len(views[0]["generated/inception"]), {k: float(v) for k, v in statistic.extra.items()}
-            signature = str(metric.signature(n=n, encoders=short, suite=self.setting, coverage=coverage))
-            scores.append(
-                Score(
-                    metric=metric.name,
-                    value=value,
-                    low=low,
-                    high=high,
-                    stderr=stderr,
-                    n=n,
-                    chance=metric.chance,
-                    higher_is_better=metric.higher_is_better,
-                    unit=metric.unit,
-                    signature=signature,
-                    extra=extra,
-                )
-            )
-        if not scores:
+            why = self._why_not(metric, coverage)
+            if not why and metric.per_clip is not None:
+                given = [self._given(metric, view, there) for view in views]
+                why = self._score_clips(metric, given, coverage, found)
+            elif not why and metric.statistic is not None:
+                self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            if why:
+                found.left_out[metric.name] = why
+        if not found.scores:
+            reasons = "; ".join(f"{metric}: {why}" for metric, why in found.left_out.items())
+            raise A2IBenchError(f"Nothing can be scored ({reasons}); add clips, or choose other metrics.")
+        return found
+
+    # ------------------------------------------------------------------------------------------- features
+
+    def _keys(self, wanted: Iterable[Metric], generated: bool) -> list[str]:
+        keys = dict.fromkeys(key for metric in wanted for key in metric.needs)
+        return [key for key in keys if key.startswith("generated/") == generated]
+
+    def _features_of(
+        self, role: str, paths: Sequence[Path], wanted: Iterable[Metric], title: str
+    ) -> dict[str, AnyArray]:
+        """Encode files for all the keys of one role, each decoded once."""
+        keys = dict.fromkeys(key for metric in wanted for key in metric.needs if key.partition("/")[0] == role)
+        encoders = [self._encoder_for(key) for key in keys]
+        if not encoders:
+            return {}
+        rows = encode_files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
+        return {f"{role}/{name}": _stacked(found) for name, found in rows.items()}
+
+    def _encoder_for(self, key: str) -> Encoder:
+        """Give the encoder of a key, after checking that the role is of its medium."""
+        role, _, name = key.partition("/")
+        medium, encoder = self.suite.task.medium_of(role), self.encoder(name)
+        if medium is None:
+            roles = ", ".join(("generated", "reference", "condition", *self.suite.task.columns, "label"))
             raise A2IBenchError(
-                f"No clip has another to be compared with by {', '.join(metric.name for metric in wanted)}; "
-                "add clips, or choose other metrics."
+                f"The task {self.suite.task.name} has no {role!r}, which {key!r} names; it has {roles}."
             )
-        seen = {
-            clip_id: [self._categories[int(rows["generated/category"][index])] for rows in views]
-            for index, clip_id in enumerate(self.clips.ids)
-            if clip_id not in missing and self._categories
-        }
-        return Scored(scores, items, missing, seen)
+        if medium != encoder.modality:
+            raise A2IBenchError(f"The encoder {name} takes {encoder.modality}, and {role!r} is {medium}: {key!r}.")
+        return encoder
+
+    def _encode_clips(self, wanted: Sequence[Metric]) -> None:
+        """Encode what the metrics need of the clips themselves and is not there yet."""
+        todo = [key for key in self._keys(wanted, generated=False) if key not in self._of_clips]
+        roles = dict.fromkeys(key.partition("/")[0] for key in todo)
+        for role in roles:
+            if self.suite.task.medium_of(role) == "text":
+                for key in (key for key in todo if key.startswith(f"{role}/")):
+                    texts = self._texts(role, wanted, key)
+                    if texts:
+                        self._of_clips[key] = encode_texts(self._encoder_for(key), texts)
+            else:
+                column = {"reference": self.suite.task.reference, "condition": self.suite.task.condition}.get(
+                    role, role
+                )
+                paths = [clip[column] for clip in self.clips]
+                self._of_clips |= self._features_of(role, paths, wanted, f"encode {role}")
+
+    def _texts(self, role: str, wanted: Iterable[Metric], key: str) -> Sequence[str]:
+        if role == "label":
+            return self.clips.labels
+        if role == "labels":
+            return self.suite.file.labels
+        if role == "category":
+            return next((self._categories(metric) for metric in wanted if key in metric.needs), ())
+        return [str(clip[role]) for clip in self.clips]
+
+    def _categories(self, metric: Metric) -> tuple[str, ...]:
+        """The names of the categories of the classifier that a metric reads, if it reads one."""
+        return next(
+            (tuple(names) for e in metric.encoders if (names := getattr(self.encoder(e), "categories", ()))), ()
+        )
+
+    def _given(self, metric: Metric, generated: Mapping[str, AnyArray], there: Mapping[str, object]) -> Features:
+        arrays = {**self._of_clips, **generated}
+        return Features(
+            arrays={key: arrays[key] for key in metric.needs},
+            labels=self.clips.labels,
+            categories=self._categories(metric),
+            clip_ids=self.clips.ids,
+            given=np.array([clip_id in there for clip_id in self.clips.ids]),
+        )
+
+    # --------------------------------------------------------------------------------------------- scores
+
+    def _why_not(self, metric: Metric, coverage: Coverage) -> str:
+        """Say why a metric can't be computed here at all; empty where it can."""
+        if coverage.per_clip * coverage.given < metric.least:
+            return f"it needs {metric.least} or more outputs, and there are {coverage.per_clip * coverage.given}"
+        if metric.worst is None and metric.per_clip is not None and coverage.given < coverage.clips:
+            return "it has no worst value for a clip without an output"
+        if any(key.startswith("labels/") for key in metric.needs) and not self.suite.file.labels:
+            return "the suite does not list all labels of its data set"
+        return ""
+
+    def _score_clips(self, metric: Metric, views: Sequence[Features], coverage: Coverage, found: Scored) -> str:
+        """Add a metric's values and their mean; give the reason where there is none."""
+        assert metric.per_clip is not None  # noqa: S101  for the type checker
+        values = np.mean([metric.per_clip(view) for view in views], axis=0)
+        absent = np.isin(self.clips.ids, found.missing)
+        values[absent & ~np.isnan(values)] = metric.worst
+        kept = values[~np.isnan(values)]
+        if not len(kept):
+            return "no clip has another to be compared with"
+        interval = interval_of(kept)
+        for clip_id, value in zip(self.clips.ids, values.tolist(), strict=True):
+            found.items[clip_id][metric.name] = None if np.isnan(value) else value
+        if metric.detail:
+            title, saw = metric.detail
+            told = zip(self.clips.ids, zip(*(saw(view) for view in views), strict=True), strict=True)
+            found.details[title] = {c: list(texts) for c, texts in told if c not in found.missing}
+        score = self._score(metric, mean_score(values), len(kept), coverage)
+        found.scores.append(score.model_copy(update={"low": interval.low, "high": interval.high}))
+        return ""
+
+    def _score_set(self, metric: Metric, features: Features, coverage: Coverage, found: Scored) -> None:
+        assert metric.statistic is not None  # noqa: S101  for the type checker
+        statistic = metric.statistic(features)
+        score = self._score(metric, statistic.value, coverage.per_clip * coverage.given, coverage)
+        extra = {key: float(value) for key, value in statistic.extra.items()}
+        found.scores.append(score.model_copy(update={"stderr": statistic.stderr, "extra": dict(sorted(extra.items()))}))
+
+    def _score(self, metric: Metric, value: float, n: int, coverage: Coverage) -> Score:
+        ids = {name: f"{name}.{self.encoder(name).digest}" for name in metric.encoders}
+        signature = metric.signature(n=n, encoders=ids, suite=self.setting, coverage=coverage)
+        return Score(
+            metric=metric.name,
+            value=value,
+            n=n,
+            chance=metric.chance,
+            higher_is_better=metric.higher_is_better,
+            unit=metric.unit,
+            signature=str(signature),
+        )
+
+
+def _stacked(rows: Sequence[Float32]) -> AnyArray:
+    """A row per item; of an encoder that gives several per item, all of them."""
+    return np.stack(rows) if rows[0].ndim == 1 else np.concatenate(rows)
 
 
 def interval_of(values: np.ndarray) -> Interval:
@@ -248,7 +306,7 @@ def interval_of(values: np.ndarray) -> Interval:
 
 def result_of(
     scorer: Scorer,
-    images: Images,
+    outputs: Outputs,
     wanted: Sequence[Metric],
     *,
     method: str,
@@ -261,29 +319,31 @@ def result_of(
     notes: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Result:
-    """Score images and write down everything that the numbers depend on."""
+    """Score outputs and write down everything that the numbers depend on."""
     began = time.perf_counter()
-    scored = scorer.score(images, wanted, method)
+    scored = scorer.score(outputs, wanted, method)
     scores = scored.scores
-    left_out = [metric.name for metric in wanted if metric.name not in {score.metric for score in scores}]
-    if left_out:
-        notes = [*notes, f"Left out, for want of anything to compare with: {', '.join(left_out)}."]
+    by_reason: dict[str, list[str]] = {}
+    for metric, why in scored.left_out.items():
+        by_reason.setdefault(why, []).append(metric)
+    notes = [*notes, *(f"Left out: {', '.join(names)} ({why})." for why, names in by_reason.items())]
     if scored.missing:
-        notes = [*notes, missing_note(scored.missing, len(scorer.clips))]
+        notes = [*notes, missing_note(scored.missing, len(scorer.clips), scorer.suite.task.noun)]
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
+        task=scorer.suite.task.name,
         method=method,
         suite=scorer.suite.id,
         clips=Clips(name=scorer.clips.name, n=len(scorer.clips), digest=scorer.clips.digest),
         seed=seed,
         options=dict(options or {}),
-        weights={**scorer.weights, **(weights or {})},
+        weights={**scorer.weights(wanted), **(weights or {})},
         scores=scores,
         items=scored.items,
-        images_per_clip=images_per_clip(images),
+        outputs_per_clip=outputs_per_clip(outputs),
         missing=list(scored.missing),
-        categories=scored.categories,
+        details=scored.details,
         licences=list(licences),
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.notes, *notes],
@@ -291,10 +351,9 @@ def result_of(
     )
 
 
-def missing_note(missing: Sequence[str], n: int) -> str:
-    """Say in a sentence which clips have no image, and how they count."""
-    more = ", …" if len(missing) > 3 else ""
+def missing_note(missing: Sequence[str], n: int, noun: str) -> str:
+    """Say in a sentence which clips have no output, and how they count."""
     return (
-        f"{len(missing)} of {n} clips have no image ({_some(missing)}{more}): they lose all their comparisons, and "
-        "FID and KID are of the others."
+        f"{len(missing)} of {n} clips have no {noun} ({some(missing)}): they lose all their comparisons, and what is "
+        "measured of the whole set is of the others."
     )

@@ -1,14 +1,16 @@
 """Numbers as people read them: digits, intervals, p-values."""
 
+from a2ibench.metrics import metrics
 from a2ibench.results import Score
 
 
 def digits_of(score: Score) -> int:
     """Decimals: one for per cent and other large scales, more where the number is small."""
+    declared = metrics().get(score.metric) or metrics().get(score.metric.partition(".")[0])
+    if declared is not None and declared.digits is not None:
+        return declared.digits
     if score.unit == "%":
         return 1
-    if score.metric.partition(".")[0] == "FID":
-        return 2  # always: in a column 0.0462 would stand beside 1.84
     size = abs(score.value)
     return 1 if size >= 100 else 2 if size >= 0.1 or size == 0 else 4
 

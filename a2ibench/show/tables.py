@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from a2ibench.board.standings import SHUFFLED, Board, Entry, Standing
+from a2ibench.board.standings import Board, Entry, Standing, is_chance
 from a2ibench.results import Clips, Result, Score
 from a2ibench.show.numbers import format_score, format_value
 from a2ibench.text import csv_text, latex_text, markdown_text, plain
@@ -44,8 +44,8 @@ def _rows(board: Board, ranked: Ranked, metric: str | None) -> list[Entry]:
 
 def _sanity(board: Board) -> tuple[list[Result], list[Result]]:
     """The sanity rows above the methods, and those below."""
-    below = [row for row in board.sanity if row.method == SHUFFLED]
-    return [row for row in board.sanity if row.method != SHUFFLED], below
+    below = [row for row in board.sanity if is_chance(row)]
+    return [row for row in board.sanity if not is_chance(row)], below
 
 
 def _by_slug(ranked: Ranked) -> dict[str, dict[str, Standing]]:
@@ -60,8 +60,8 @@ def _remarks(board: Board, entry: Entry) -> list[str]:
     """What a reader must know of a row, a sentence each, as plain text."""
     result, card = entry.result, entry.card
     found = []
-    if result.images_per_clip > 1:
-        found.append(f"{result.images_per_clip} images per clip; a clip's value is their mean.")
+    if result.outputs_per_clip > 1:
+        found.append(f"{result.outputs_per_clip} images per clip; a clip's value is their mean.")
     if card.test_clips:
         found.append("Trained on the test clips.")
     if card.text_labels:
@@ -226,7 +226,7 @@ def _outdated(board: Board) -> list[str]:
 _CSV_HEAD = (
     "kind", "slug", "method", "state", "suite", "clips", "metric", "value", "low", "high", "stderr", "n", "chance",
     "ceiling", "higher_is_better", "unit", "rank_low", "rank_high", "letters", "best", "behind", "behind_low",
-    "behind_high", "p_value", "images_per_clip", "missing", "created", "signature",
+    "behind_high", "p_value", "outputs_per_clip", "missing", "created", "signature",
 )  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def _csv_row(kind: str, of: Entry | Result, score: Score, name: str, standing: S
         csv_text(score.metric), score.value, score.low, score.high, score.stderr, score.n, score.chance,
         score.ceiling, score.higher_is_better, csv_text(score.unit),
         *((standing.low, standing.high, standing.letters, standing.best) if standing else [None] * 4),
-        *behind, result.images_per_clip, len(result.missing), result.provenance.created, csv_text(score.signature),
+        *behind, result.outputs_per_clip, len(result.missing), result.provenance.created, csv_text(score.signature),
     ]  # fmt: skip
     return ["" if cell is None else cell if isinstance(cell, str) else _number(cell) for cell in cells]
 

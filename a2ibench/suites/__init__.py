@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from a2ibench.clips import ClipSet, load_clips
-from a2ibench.encoders import load_encoder
-from a2ibench.encoders.base import Encoder
+from a2ibench.encoders import get as get_encoder
+from a2ibench.encoders.base import Encoder, EncoderKind
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import sha256_file
+from a2ibench.registry import plugins
 from a2ibench.suites.file import SuiteFile, WeightsEntry, read_suite_file
+from a2ibench.tasks import Task
+from a2ibench.tasks import get as get_task
 from a2ibench.weights.entries import published
 from a2ibench.weights.fetch import locate, verify
 
@@ -104,6 +108,11 @@ class Suite:
         return self.id if own else f"{self.id}+{clips.digest[:12]}"
 
     @property
+    def task(self) -> Task:
+        """The task that the suite is of."""
+        return get_task(self.file.task)
+
+    @property
     def brings_clips(self) -> bool:
         """Whether the suite has clips of its own."""
         return self.file.clips is not None
@@ -123,6 +132,12 @@ class Suite:
                 "install a2ibench again."
             )
         return clips
+
+    def drawn_afresh(self, clips: ClipSet, folder: Path) -> dict[str, dict[str, Path]]:
+        """Draw outputs with the suite's world, by the names of further sanity entries; into `folder`."""
+        module = import_module(f"{__name__}.{self.name}")
+        drawn: dict[str, dict[str, Path]] = module.drawn_afresh(clips, folder)
+        return drawn
 
     def part(self, name: str) -> Part:
         """Get the entry ``[parts.name]`` of the suite file; one that names an `encoder` is that encoder's."""
@@ -144,14 +159,38 @@ class Suite:
         return Part(name, config, self.folder, entry.file, entry.checkpoint)
 
     def encoder(self, name: str, device: str = "cpu") -> Encoder:
-        """Load one of the suite's encoders: clip-image, clip-text, wav2clip, classifier or inception."""
-        part = self.encoder_part("clip" if name in ("clip-image", "clip-text") else name)
-        return load_encoder(name, part.config, *part.resolve(), device)
+        """Load an encoder with the suite's weights and settings, or with those that its package brings.
 
-    def check_encoders(self) -> None:
-        """Find every encoder's weights, so that a file that is absent or broken is named before any work."""
-        for name in self.file.encoders:
-            self.encoder_part(name).resolve()
+        Raises
+        ------
+        A2IBenchError
+            For an unknown name or setting, an encoder that nobody has weights for, and weights that do not fit.
+
+        """
+        config, weights, sha256 = self._resolved(get_encoder(name))
+        return get_encoder(name).load(config, weights, sha256, device)
+
+    def check_encoders(self, names: Iterable[str]) -> None:
+        """Find the weights of these encoders, so that a file that is absent or broken is named before any work."""
+        for name in names:
+            self._resolved(get_encoder(name))
+
+    def _resolved(self, kind: EncoderKind) -> tuple[Mapping[str, Any], Path | None, str]:
+        """Give the settings, the weights and their hash of an encoder."""
+        entry = kind.entry or kind.name
+        if entry in self.file.encoders:
+            part = self.encoder_part(entry)
+            return (part.config, *part.resolve()) if kind.has_weights else (part.config, None, "")
+        if not kind.has_weights:
+            return {}, None, ""
+        if kind.weights is None:
+            raise A2IBenchError(
+                f"The suite {self.name!r} has no entry [encoders.{entry}], which {kind.name} needs; "
+                f"add one to the suite's file (here: {', '.join(self.file.encoders) or 'none'})."
+            )
+        if not kind.weights.is_file():
+            raise A2IBenchError(f"The weights {kind.weights} of the encoder {kind.name} are missing; install it again.")
+        return {}, kind.weights, sha256_file(kind.weights)
 
     def method_parts(
         self, method: str, names: tuple[str, ...], own: Mapping[str, Path]
@@ -240,14 +279,21 @@ def _folder_digest(folder: Path, files: Set[Path], digest_of: Callable[[Path], s
 
 
 def suites() -> dict[str, Path]:
-    """Find the built-in suites: name → TOML file."""
-    return {file.parent.name: file for file in sorted(_BUILT_IN.glob("*/suite.toml"))}
+    """Find the suites by name: our own, and those of plug-ins (``SUITES``: paths of TOML files)."""
+    found = {file.parent.name: file for file in sorted(_BUILT_IN.glob("*/suite.toml"))}
+    for module in plugins():
+        for file in map(Path, getattr(module, "SUITES", ())):
+            name = read_suite_file(file).name
+            if name in found:
+                raise A2IBenchError(f"Two suites are called {name!r}: {found[name]} and {file}; rename one.")
+            found[name] = file
+    return found
 
 
 def load_suite(name: str) -> Suite:
-    """Load a built-in suite by name, or one of the user's by the path of its TOML file."""
+    """Load a suite by name, or one of the user's by the path of its TOML file."""
     file = suites().get(name)
-    built_in = file is not None
+    built_in = file is not None and _BUILT_IN in file.parents
     if file is None:
         if not name.endswith(".toml"):
             raise unknown("suite", name, suites())

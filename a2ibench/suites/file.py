@@ -76,6 +76,8 @@ class SuiteFile(_Table):
     """The name, as in ``mini@1``."""
     version: int = Field(ge=0)
     """Raised whenever the same outputs may give other numbers."""
+    task: str = "audio-to-image"
+    """The task that the suite is of."""
     summary: str = ""
     """One sentence for lists."""
     clips: str | None = None
@@ -86,6 +88,8 @@ class SuiteFile(_Table):
     """Whether scenes can be drawn afresh: two more sanity entries."""
     notes: list[str] = Field(default_factory=list)
     """What a reader of any result must know."""
+    labels: list[str] = Field(default_factory=list)
+    """All labels of the data set, where the clips may hold some of them only."""
     own_data: str | None = None
     """What a reader of a result on other clips must know as well."""
     encoders: dict[str, EncoderEntry] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ from a2ibench.baselines import get, stable_diffusion
 from a2ibench.clips import Clip, load_clips
 from a2ibench.encoders.imagebind import ImageBindAudio, ImageBindConfig
 from a2ibench.errors import A2IBenchError
-from a2ibench.runs.generate import prepare
+from a2ibench.runs.prepare import prepare
 from a2ibench.suites import load_suite
 
 SIZES = {"width": 32, "blocks": 2, "heads": 4, "mlp_width": 64, "out_dim": 16, "stride": 16}

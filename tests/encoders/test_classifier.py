@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from encode import load_encoder
 from PIL import Image
 from torchvision.models import ResNet50_Weights
 
 from a2ibench import A2IBenchError
-from a2ibench.encoders import load_encoder
 from a2ibench.encoders.classifier import build_classifier, load
 
 CONFIG = {"categories": ["bell", "frog", "siren"], "image_size": 64, "blocks": [1, 1, 1, 1]}

@@ -4,12 +4,12 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from encode import load_encoder
 from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
 from a2ibench import A2IBenchError
-from a2ibench.encoders import load_encoder
 from a2ibench.encoders.clip import PUBLISHED, build_clip, load_image, load_text, text_tokenizer
 
 LETTERS = sorted(ByteLevel.alphabet())

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from encode import load_encoder
 from PIL import Image
 from pytorch_fid import inception as upstream
 
 from a2ibench import A2IBenchError
-from a2ibench.encoders import load_encoder
 from a2ibench.encoders.inception import FidInception, MiniInception, load, resize
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encode import load_encoder
 
 from a2ibench import A2IBenchError
-from a2ibench.encoders import load_encoder
 from a2ibench.encoders.wav2clip import Spectrogram, Wav2Clip, load
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "wav2clip.npz"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Rows, get
+from a2ibench.metrics import Features, get
 from a2ibench.metrics.aic import distinct_labels, match_table
 
 
@@ -16,19 +16,19 @@ def plane(*cosines: float) -> np.ndarray:
 
 
 LABELS = ("frog croaking", "rain", "frog croaking", "frog croaking")
-ROWS = Rows(
+ROWS = Features(
     labels=LABELS,
     arrays={
         "category/clip-text": plane(1.0, 0.76, 0.74, 0.0),  # frog, toad, pond, rain
         "label/clip-text": plane(1.0, 0.0, 1.0, 1.0),
-        "generated/category": np.array([0, 3, 1, 2]),
+        "generated/classifier": np.eye(4)[[0, 3, 1, 2]],
         "generated/clip-image": plane(0.31, 0.31, 0.29, 0.9),
     },
     categories=("frog", "toad", "pond", " Rain"),
 )
 
 
-def values(name: str, rows: Rows = ROWS) -> list[float]:
+def values(name: str, rows: Features = ROWS) -> list[float]:
     per_clip = get(name).per_clip
     assert per_clip
     return per_clip(rows).tolist()
@@ -40,12 +40,12 @@ def test_text_match_by_eye() -> None:
 
 def test_threshold_is_strict() -> None:
     # 3² + 2² + 1 + 1 + 1 = 4²: the cosine with the first axis is 3/4 to the last bit.
-    rows = Rows(
-        ("a",),
-        {
+    rows = Features(
+        labels=("a",),
+        arrays={
             "category/clip-text": np.array([[3, 2, 1, 1, 1]]),
             "label/clip-text": np.eye(5)[:1],
-            "generated/category": np.array([0]),
+            "generated/classifier": np.ones((1, 1)),
         },
     )
     assert match_table(rows["category/clip-text"], rows["label/clip-text"]) == [[0.75]]
@@ -81,9 +81,13 @@ def test_match_table_has_one_cell_per_pair() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("AIC", {"generated/category": np.array([0, 4, 0, 0])}, "Row 1 of 'generated/category' .* 0 to 3"),
-        ("AIC", {"generated/category": np.array([0, -1, 0, 0])}, "Row 1 of 'generated/category'"),
-        ("AIC", {"generated/category": np.zeros(4)}, "must be a whole number"),
+        ("AIC", {"generated/classifier": np.eye(5)[:4]}, "has the shape .4, 5., and there are 4 categories"),
+        (
+            "AIC",
+            {"generated/classifier": np.diag([0, np.nan, 0, 0])},
+            "Row 1 of",
+        ),
+        ("AIC", {"generated/classifier": np.zeros(4)}, "has the shape"),
         ("AIC", {"category/clip-text": np.ones((4, 3))}, "has 3 columns and 'label/clip-text' 2"),
         ("AIC", {"category/clip-text": np.zeros((4, 2))}, "Row 0 of 'category/clip-text' is all zeros"),
         ("AIC", {"label/clip-text": plane(1, 0, 0.5, 1)}, "Row 2 of 'label/clip-text' .* 'frog croaking'"),
@@ -97,5 +101,5 @@ def test_bad_input_gets_its_sentence(name: str, change: dict[str, np.ndarray], s
 
 
 def test_exact_needs_names() -> None:
-    with pytest.raises(A2IBenchError, match=r"Rows\.categories is empty"):
+    with pytest.raises(A2IBenchError, match=r"Features\.categories is empty"):
         values("AIC.exact", replace(ROWS, categories=()))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Rows, get
+from a2ibench.metrics import Features, get
 from a2ibench.metrics.fid import frechet_distance, frechet_distance_from_statistics, frechet_influence
 
 RNG = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def test_the_metric_reports_its_numbers() -> None:
     x, y = features(90, 16), features(70, 16, 0.2)
     statistic = get("FID").statistic
     assert statistic
-    result = statistic(Rows(("a",) * 90, {"generated/inception": x, "reference/inception": y}))
+    result = statistic(Features({"generated/inception": x, "reference/inception": y}, labels=("a",) * 90))
     assert result.value == frechet_distance(x, y)
     assert result.stderr == pytest.approx(standard_error(x, y), rel=1e-12)
     assert result.extra == {"n": 90, "m": 70, "d": 16}

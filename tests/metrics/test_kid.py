@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Rows, get
+from a2ibench.metrics import Features, get
 from a2ibench.metrics.kid import polynomial_mmd
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_the_metric_is_scaled() -> None:
     )
     statistic = get("KID").statistic
     assert statistic
-    result = statistic(Rows(("a",) * 40, {"generated/inception": x, "reference/inception": y}))
+    result = statistic(Features({"generated/inception": x, "reference/inception": y}, labels=("a",) * 40))
     raw = polynomial_mmd(x, y)
     assert (result.value, result.stderr) == (1000 * raw.value, 1000 * raw.stderr)
     assert result.extra == {"n": 40, "m": 50, "d": 6}

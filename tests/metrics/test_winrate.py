@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Rows, get, mean_score
+from a2ibench.metrics import Features, get, mean_score
 from a2ibench.metrics.winrate import cosine, one_negative, unit_rows, win_rate, win_rate_one, z_score
 
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_the_image_stays_and_the_sound_varies() -> None:
     images, sounds = turned([0, 50, 90]), turned([10, 90, 60])
     # Read the other way round (sound 0 at 10°, images 10°, 40° and 80° away ...) other numbers come out.
     np.testing.assert_array_equal(win_rate(sounds, images), [100, 50, 50])
-    rows = Rows(("a",) * 3, {"generated/clip-image": images, "audio/wav2clip": sounds})
+    rows = Features({"generated/clip-image": images, "audio/wav2clip": sounds}, labels=("a",) * 3)
     per_clip = get("AIS").per_clip
     assert per_clip
     np.testing.assert_array_equal(per_clip(rows), [100, 25, 50])
@@ -62,7 +62,7 @@ def test_each_metric_reads_its_own_rows() -> None:
     assert ais
     assert iis
     arrays_ = {"generated/clip-image": images, "audio/wav2clip": own[::-1], "reference/clip-image": own}
-    rows = Rows(labels, arrays_)
+    rows = Features(arrays_, labels)
     assert mean_score(iis(rows)) == 100
     np.testing.assert_array_equal(ais(rows), [0, 100, 0])
 
@@ -192,7 +192,7 @@ def test_bad_input_gets_its_sentence(call, sentence: str) -> None:  # type: igno
 
 
 def test_an_error_names_the_rows() -> None:
-    rows = Rows(("a", "b"), {"generated/clip-image": np.eye(2), "audio/wav2clip": np.diag([1.0, 0.0])})
+    rows = Features({"generated/clip-image": np.eye(2), "audio/wav2clip": np.diag([1.0, 0.0])}, labels=("a", "b"))
     per_clip = get("AIS").per_clip
     assert per_clip
     with pytest.raises(A2IBenchError, match="Row 1 of 'audio/wav2clip' is all zeros"):

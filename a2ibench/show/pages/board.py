@@ -63,7 +63,7 @@ def board_page(
     The page. Equal boards make equal pages.
 
     """
-    from a2ibench.board.standings import SHUFFLED, STATES
+    from a2ibench.board.standings import STATES, is_chance
 
     primary = metric or next(iter(standings_by_metric), "")
     order = {each.entry.slug: place for place, each in enumerate(standings_by_metric.get(primary, ()))}
@@ -90,8 +90,8 @@ def board_page(
         ],
         rows=rows,
         steps=len(STATES),
-        ceilings=[_sanity(board, result) for result in board.sanity if result.method != SHUFFLED],
-        chance=[_sanity(board, result) for result in board.sanity if result.method == SHUFFLED],
+        ceilings=[_sanity(board, result) for result in board.sanity if not is_chance(result)],
+        chance=[_sanity(board, result) for result in board.sanity if is_chance(result)],
         whiskers=any(scales.values()),
         footnotes=footnotes,
         broken=board.broken.items(),
@@ -190,7 +190,7 @@ def _method(entry: "Entry") -> list[tuple[str, str]]:
         "Trained on": card.training_data,
         "Reads the labels": _YES[card.text_labels],
         "Trained on test clips": _YES[card.test_clips],
-        "Images per clip": str(result.images_per_clip),
+        "Images per clip": str(result.outputs_per_clip),
         "Seed": "" if result.seed is None else str(result.seed),
         "Options": ", ".join(f"{name} = {value}" for name, value in result.options.items()),
         "Scored": f"{made.created} with a2ibench {made.a2ibench}"

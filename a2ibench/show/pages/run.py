@@ -56,13 +56,13 @@ def matches(suite: "Suite", labels: Sequence[str]) -> Matches | None:
         If the weights are not here.
 
     """
-    from a2ibench.scoring.features import text_rows
+    from a2ibench.scoring.features import encode_texts
 
     text, categories = suite.encoder("clip-text"), getattr(suite.encoder("classifier"), "categories", ())
     names = sorted(set(labels))
     if not categories or not names:
         return None
-    table = match_table(text_rows(text, list(categories)), text_rows(text, names))
+    table = match_table(encode_texts(text, list(categories)), encode_texts(text, names))
     return Matches(tuple(names), tuple(categories), table)
 
 
@@ -117,7 +117,7 @@ def run_page(
             result.suite,
             f"{result.clips.n:,} clips of {result.clips.name}",
             *([f"seed {result.seed}"] if result.seed is not None else []),
-            *([f"{result.images_per_clip} images per clip"] if result.images_per_clip > 1 else []),
+            *([f"{result.outputs_per_clip} images per clip"] if result.outputs_per_clip > 1 else []),
             f"scored {result.provenance.created[:10]}",
         ],
         missing=len(result.missing),
@@ -177,7 +177,7 @@ def _classes(result: Result, scores: Sequence[Score], primary: str) -> list[dict
 def _seen(result: Result) -> dict[str, Counter[str]]:
     """Count for each label what the classifier saw in the images of its clips."""
     found: dict[str, Counter[str]] = {}
-    for clip_id, categories in result.categories.items():
+    for clip_id, categories in result.details.get("category", {}).items():
         if clip_id in result.labels:
             found.setdefault(result.labels[clip_id], Counter()).update(categories)
     return dict(sorted(found.items()))
@@ -189,7 +189,7 @@ def _matched(result: Result, cosines: Mapping[Pair, float]) -> set[Pair]:
         return {pair for pair, cosine in cosines.items() if cosine > THRESHOLD}
     return {
         (result.labels[clip_id], categories[0])
-        for clip_id, categories in result.categories.items()
+        for clip_id, categories in result.details.get("category", {}).items()
         if len(set(categories)) == 1 and result.items.get(clip_id, {}).get("AIC") == 100
     }
 
@@ -303,7 +303,7 @@ def _card(clip: Clip, images: Images, sounds: Mapping[str, str | None], result: 
         "label": clip.label,
         "audio": sounds.get(clip.clip_id),
         "value": like(score, result.items[clip.clip_id][score.metric]),
-        "saw": ", ".join(dict.fromkeys(result.categories.get(clip.clip_id, ()))),
+        "saw": ", ".join(dict.fromkeys(result.details.get("category", {}).get(clip.clip_id, ()))),
         "sound": data_uri("image/webp", webp(sound_tile(clip.audio))),
         "real": data_uri("image/webp", webp(square_tile(clip.image, _TILE))),
         "made": data_uri("image/webp", webp(square_tile(made[0], _TILE))) if made else None,
@@ -352,7 +352,7 @@ def _provenance(result: Result) -> list[tuple[str, str]]:
         "Clips": f"{result.clips.name}, {result.clips.n}, sha256 {result.clips.digest}",
         "Seed": "" if result.seed is None else str(result.seed),
         "Options": ", ".join(f"{name} = {value}" for name, value in result.options.items()),
-        "Images per clip": str(result.images_per_clip),
+        "Images per clip": str(result.outputs_per_clip),
         "Scored": made.created,
         "Seconds": ", ".join(f"{stage} {spent:g}" for stage, spent in made.seconds.items()),
         "Device": f"{made.device}, {made.threads} thread{'s' * (made.threads != 1)}",

@@ -193,7 +193,8 @@ class Build:
 
     def right_kinds_heard(self, name: str, classifier: nn.Module) -> float:
         """Draw the first validation sounds; the share of images that show the right kind."""
-        from a2ibench.runs.generate import generate, prepare
+        from a2ibench.runs.generate import generate
+        from a2ibench.runs.prepare import prepare
 
         scenes = {f"held-{index:03d}": scene for index, scene in enumerate(self.validation.scenes[:240])}
         suite = load_suite("mini")

@@ -1,0 +1,214 @@
+"""The Python face: what the commands do, as functions. The commands only read arguments and print."""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from a2ibench.baselines import methods
+from a2ibench.board.outputs import read_outputs
+from a2ibench.clips import ClipSet
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import check_writable
+from a2ibench.metrics import Features
+from a2ibench.metrics import get as metric
+from a2ibench.progress import Stage, silent
+from a2ibench.results import Result
+from a2ibench.runs.prepare import Run, device_of, prepare
+from a2ibench.runs.run import generate_and_score, write_run
+from a2ibench.scoring.sanity import sanity
+from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of, result_of
+from a2ibench.suites import Suite, load_suite
+
+__all__ = ["Evaluation", "Features", "evaluate", "evaluation", "load_suite", "metric"]
+
+Given = str | Path | Mapping[str, Any]
+"""What is evaluated: a method's name, a folder or archive of outputs, or outputs by clip id."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation gives: the result, the sanity entries beside it, and where both were written."""
+
+    result: Result
+    sanity: list[Result]
+    folder: Path
+    run: Run | None = field(repr=False, default=None)
+
+
+def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -> Result:
+    """Generate what is missing, score it, and write the run: what ``a2ibench eval`` does.
+
+    Parameters
+    ----------
+    what
+        The name of a method; a folder, ``.zip`` or ``.tar.gz`` of outputs ``<clip_id>.png``; or outputs by clip id:
+        ``PIL`` images, arrays ``uint8 [h, w, 3]``, or paths.
+    suite
+        A suite, its name, or the path of its file.
+    settings
+        As `evaluation` takes them: ``name``, ``data``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
+        ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``.
+
+    Returns
+    -------
+    The result: ``result["AIS"].value``, ``result.frame()``.
+
+    Raises
+    ------
+    A2IBenchError
+        For whatever the user can fix: one sentence, and before any work where it can be known.
+
+    Examples
+    --------
+    >>> result = evaluate("reference", "mini", limit=3, metrics=["IIS"], out=tmp / "reference")
+    >>> result["IIS"].value
+    100.0
+
+    """
+    return evaluation(what, suite, **settings).result
+
+
+def evaluation(
+    what: Given,
+    suite: str | Path | Suite = "mini",
+    *,
+    name: str | None = None,
+    data: Path | None = None,
+    limit: int | None = None,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
+    device: str = "auto",
+    batch_size: int = 24,
+    out: Path | None = None,
+    allow_missing: bool = False,
+    fresh: bool = False,
+    stage: Stage = silent,
+) -> Evaluation:
+    """Do what `evaluate` does, and give the sanity entries and the folder too.
+
+    Parameters
+    ----------
+    what, suite
+        See `evaluate`.
+    name
+        What to call outputs that are not of a method of ours; by default as their folder.
+    data
+        Clips of one's own: a folder with ``clips.csv``.
+    limit
+        Only so many clips, spread over the labels.
+    metrics
+        Names of metrics; by default those of the task.
+    seed, options, weights
+        Of a method: the run's seed, options that differ from the suite's, own weight files by part.
+    device, batch_size
+        How to compute; ``"auto"`` takes a GPU if there is one.
+    out
+        The run folder; by default ``runs/SUITE/NAME``.
+    allow_missing
+        Whether clips may lack outputs: they lose all their comparisons.
+    fresh
+        Whether to make everything in the run folder anew.
+    stage
+        Shows progress.
+
+    """
+    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    wanted = chosen_metrics(metrics, loaded.task)
+    clips, everything = chosen_clips(loaded, data, limit)  # before anything that may have to be fetched
+    method = what if isinstance(what, str) and what in methods() else None
+    with ExitStack() as stack:
+        source = None if method else _source(what, loaded, stack)
+        loaded.check_encoders(encoders_of(wanted))
+        run = prepare(loaded, method, seed=seed, options=options, weights=weights) if method else None
+        title = method or name or (source.resolve().name if source else "")
+        if not title or (isinstance(what, Mapping) and not name):
+            raise A2IBenchError("These outputs have no name; give one, as name='mine'.")
+        folder = out or run_folder(loaded, clips, title, data, limit)
+        check_writable(folder)
+        if source and (folder / "run.json").exists():
+            raise A2IBenchError(f"{folder} holds a method's run; give another name or folder for these scores.")
+        where = device_of(device)
+        given = None
+        if source:
+            given = stack.enter_context(
+                read_outputs(source, clips, everything, allow_missing=allow_missing, stage=stage)
+            )
+            given.check()
+        check_clips(clips, stage)
+        start = time.perf_counter()
+        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
+        entries = sanity(scorer, wanted)
+        ceilings = {score.metric: score.value for score in entries[0].scores}
+        seconds = {"references": time.perf_counter() - start}
+        if run:
+            advance = stage("generate", len(clips))
+            result, _ = generate_and_score(
+                run, scorer, wanted, folder, ceilings=ceilings, device=where, batch_size=batch_size,
+                advance=advance, fresh=fresh, seconds=seconds,
+            )  # fmt: skip
+        elif given:
+            result = result_of(
+                scorer, given.images, wanted, method=title, ceilings=ceilings, device=where, seconds=seconds
+            )
+            write_run(folder, result, clips, given.images)
+    return Evaluation(result, entries, folder, run)
+
+
+def chosen_clips(suite: Suite, data: Path | None, limit: int | None) -> tuple[ClipSet, ClipSet]:
+    """Give the chosen clips, and all clips of the set."""
+    everything = suite.clips(data)
+    if limit is not None and limit > len(everything):
+        raise A2IBenchError(f"The limit {limit} is more than the {len(everything)} clips that there are; leave it out.")
+    return (everything if limit is None else everything.spread(limit)), everything
+
+
+def run_folder(suite: Suite, clips: ClipSet, title: str, data: Path | None, limit: int | None) -> Path:
+    """Name the folder of a run: ``runs/SUITE[-CLIPS]/TITLE``."""
+    # A run on some of the clips has a folder of its own, so that its result never replaces that of the whole.
+    part = "" if limit is None else f"-limit{limit}"
+    return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
+
+
+def _source(what: Given, suite: Suite, stack: ExitStack) -> Path:
+    """Give the folder or archive of outputs; outputs in memory are written into a temporary folder."""
+    if not isinstance(what, Mapping):
+        path = Path(what)
+        if not path.exists():
+            known = (
+                f", and no method is called that (there are {', '.join(methods())})" if isinstance(what, str) else ""
+            )
+            raise A2IBenchError(f"There is no folder or archive {path}{known}; give one of outputs <clip_id>.png.")
+        return path
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2ibench-")))
+    write_outputs(folder, what, suite)
+    return folder
+
+
+def write_outputs(folder: Path, outputs: Mapping[str, Any], suite: Suite) -> None:
+    """Write outputs in memory as files ``<clip_id>``, or ``<clip_id>_0``, ``_1``, … for a list of several."""
+    import shutil
+
+    import numpy as np
+    from PIL import Image
+
+    for clip_id, made in outputs.items():
+        several = made if isinstance(made, list | tuple) else [made]
+        for index, each in enumerate(several):
+            stem = clip_id if len(several) == 1 else f"{clip_id}_{index}"
+            if isinstance(each, str | Path):
+                shutil.copy(each, folder / f"{stem}{Path(each).suffix}")
+            elif isinstance(each, Image.Image):
+                each.save(folder / f"{stem}.png")
+            elif isinstance(each, np.ndarray) and each.dtype == np.uint8 and each.ndim == 3:
+                Image.fromarray(each).save(folder / f"{stem}.png")
+            else:
+                raise A2IBenchError(
+                    f"The output of {clip_id!r} is a {type(each).__name__}; give a PIL image, an array uint8 [h, w, 3] "
+                    "or a path."
+                )

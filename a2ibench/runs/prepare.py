@@ -1,0 +1,103 @@
+"""Resolve a run before any work: the method, its options and weights, the device."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a2ibench.baselines import get as get_method
+from a2ibench.baselines.base import Method
+from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.suites import Suite
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a method's images depend on, but for the clips themselves."""
+
+    method: Method
+    suite: str
+    seed: int
+    options: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    weights: Mapping[str, str]
+    licences: Sequence[str] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Give what ``run.json`` keeps."""
+        return {
+            "method": self.method.name,
+            "suite": self.suite,
+            "seed": self.seed,
+            "options": dict(self.options),
+            "weights": dict(self.weights),
+        }
+
+
+def prepare(
+    suite: Suite,
+    method_name: str,
+    *,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
+) -> Run:
+    """Resolve a method in a suite: its options and weights; nothing heavy is loaded yet.
+
+    Parameters
+    ----------
+    suite, method_name
+        What to run.
+    seed
+        The run's seed.
+    options
+        What the user sets; the rest is the suite's, then the method's.
+    weights
+        Weight files of the user's, by part.
+
+    """
+    method = get_method(method_name)
+    if method.task != suite.task.name:
+        raise A2IBenchError(
+            f"The method {method_name!r} is for the task {method.task}, and the suite {suite.name!r} is of "
+            f"{suite.task.name}; choose another suite or method."
+        )
+    known = {**method.options, **suite.method_options(method_name)}
+    for name, value in (options or {}).items():
+        if name not in known:
+            raise unknown(f"option of the method {method_name!r}", name, known)
+        _check_option(name, value, known[name])
+    parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
+    licences = suite.method_licences(method_name, [name for name in method.parts if name not in (weights or {})])
+    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences)
+
+
+def _check_option(name: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the option's default, before anything is loaded."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        least = min(default, 1)
+        fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number, {least} or above"
+    elif isinstance(default, float):
+        fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
+    else:
+        fits, wanted = isinstance(value, str) or value is default, "a text"
+    if not fits:
+        raise A2IBenchError(f"The option {name!r} wants {wanted}; found {value!r}.")
+
+
+def device_of(name: str) -> str:
+    """Choose the device, and refuse one that is not here."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = name.split(":")[0]
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False):
+        here = ", ".join(name for name, there in available.items() if there)
+        raise A2IBenchError(f"The device {name!r} is not available; here: {here}.")
+    return name

@@ -1,0 +1,77 @@
+"""What a task is: what is given, what is made, and what it is scored and asked about. Pure data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+MediumName = Literal["image", "audio", "video", "text"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The declaration of a task.
+
+    Attributes
+    ----------
+    name
+        What a suite and a method say, as ``"audio-to-image"``.
+    summary
+        One line for lists.
+    columns
+        The columns of ``clips.csv`` with their media, besides ``clip_id`` and ``label``.
+    condition
+        The column that a method is given, and that the outputs are judged against.
+    reference
+        The column of the real counterparts of the outputs.
+    output
+        The medium of the outputs.
+    metrics
+        The names of the metrics that are shown unless the user asks for others, in the order of the columns; the
+        first one sorts a board.
+    questions
+        What raters are asked, by the name of a study's design.
+
+    """
+
+    name: str
+    summary: str
+    columns: Mapping[str, MediumName]
+    condition: str
+    reference: str
+    output: MediumName
+    metrics: tuple[str, ...]
+    questions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def noun(self) -> str:
+        """What an output is called, as ``"image"``; its plural has an s."""
+        return {"audio": "sound"}.get(self.output, self.output)
+
+    @property
+    def real(self) -> str:
+        """What the sanity entry of the real outputs is called."""
+        return f"real {self.noun}s"
+
+    @property
+    def shuffled(self) -> str:
+        """What the sanity entry of the real outputs of other clips is called."""
+        return f"shuffled {self.noun}s"
+
+    def medium_of(self, role: str) -> MediumName | None:
+        """Name the medium of a role of a feature key: of a column, the outputs, the references or the conditions."""
+        roles: dict[str, MediumName] = {
+            **self.columns,
+            "label": "text",
+            "labels": "text",
+            "category": "text",
+            "generated": self.output,
+            "reference": self.columns[self.reference],
+            "condition": self.columns[self.condition],
+        }
+        return roles.get(role)
+
+    def column_order(self, metric: str) -> tuple[int, str]:
+        """Where a metric stands in tables: families in the order of the defaults, then the others by name."""
+        families = list(dict.fromkeys(name.partition(".")[0] for name in self.metrics))
+        family = metric.partition(".")[0]
+        return (families.index(family) if family in families else len(families), metric)
