@@ -1,9 +1,9 @@
-"""Clips: sounds with their reference images and labels, read from a folder with ``clips.csv`` and checked."""
+"""Clips: an id, a label, and a file or text per column, read from a folder with ``clips.csv`` and checked."""
 
 import csv
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,10 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
+from a2ibench.tasks import DEFAULT, Task
+from a2ibench.tasks import get as get_task
 
-COLUMNS = ("clip_id", "audio", "image", "label")
 SHORTEST_SECONDS = 0.1
 LONGEST_SECONDS = 600
+LONGEST_TEXT = 2000  # characters
 SILENCE = 1e-4  # a peak of -80 dB full scale
 MOST_PIXELS = 64_000_000
 VIDEO = frozenset({".mp4", ".mkv", ".mov", ".webm", ".avi"})
@@ -28,16 +30,33 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True)
 class Clip:
-    """A sound, the real image that goes with it, and the name of the event that is heard."""
+    """What a method is given and its real counterpart, by the task's columns, and the name of the event.
+
+    >>> clip = Clip("bell-0", "bell ringing", {"audio": Path("bell-0.wav"), "image": Path("bell-0.png")})
+    >>> clip.file("audio").name
+    'bell-0.wav'
+    """
 
     clip_id: str
-    audio: Path
-    image: Path
     label: str
+    values: Mapping[str, Path | str]
 
-    def __getitem__(self, column: str) -> Path:
-        """Give the file of a column."""
-        return {"audio": self.audio, "image": self.image}[column]
+    def __hash__(self) -> int:
+        return hash((self.clip_id, self.label, tuple(self.values.items())))
+
+    def __getitem__(self, column: str) -> Path | str:
+        """Give the value of a column: the path of a file, or a text."""
+        return self.values[column]
+
+    def file(self, column: str) -> Path:
+        """Give the file of a column that is not text."""
+        value = self.values[column]
+        assert isinstance(value, Path), f"{column} holds text"  # noqa: S101  a mistake of the caller
+        return value
+
+    def text(self, column: str) -> str:
+        """Give the text of a column, or the label."""
+        return self.label if column == "label" else str(self.values[column])
 
 
 class ClipSet(Sequence[Clip]):
@@ -77,7 +96,7 @@ class ClipSet(Sequence[Clip]):
         """The sha256 over ids, labels and the contents of all files: what makes two sets the same."""
         digest = hashlib.sha256()
         for clip in self._clips:
-            parts = (clip.clip_id, clip.label, sha256_file(clip.audio), sha256_file(clip.image))
+            parts = (clip.clip_id, clip.label, *clip_digests(clip))
             digest.update("\0".join(parts).encode() + b"\n")
         return digest.hexdigest()
 
@@ -91,12 +110,17 @@ class ClipSet(Sequence[Clip]):
         return ClipSet(turn[:count], self.name)
 
 
-def load_clips(folder: Path, name: str | None = None) -> ClipSet:
+def clip_digests(clip: Clip) -> list[str]:
+    """Give what tells the contents of a clip's columns: the sha256 of a file, a text itself."""
+    return [sha256_file(value) if isinstance(value, Path) else value for value in clip.values.values()]
+
+
+def load_clips(folder: Path, name: str | None = None, task: Task | None = None) -> ClipSet:
     """Read ``folder/clips.csv`` and check the names in it; the media are checked by `check_media`.
 
-    The columns are ``clip_id,audio,image,label``; further ones are ignored. Paths are relative to the folder
-    and stay inside it. ``audio`` may be any file that libsndfile reads, or a video; ``image`` any image, or a
-    video, whose middle frame is taken.
+    The columns are ``clip_id``, those of the task (by default ``audio,image``) and ``label``; further ones are
+    ignored. Paths are relative to the folder and stay inside it. A sound may be any file with one in it, also a video;
+    an image any image, or a video, whose middle frame is taken.
 
     Raises
     ------
@@ -104,10 +128,12 @@ def load_clips(folder: Path, name: str | None = None) -> ClipSet:
         If the manifest is missing, lacks a column, is empty, or has a duplicate or unsafe id or path.
 
     """
+    task = task or get_task(DEFAULT)
+    columns = ("clip_id", *task.columns, "label")
     manifest = folder / "clips.csv"
     if not manifest.is_file():
         raise A2IBenchError(
-            f"There is no {manifest}: a data folder needs a clips.csv with the columns {','.join(COLUMNS)}."
+            f"There is no {manifest}: a data folder needs a clips.csv with the columns {','.join(columns)}."
         )
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
@@ -120,15 +146,15 @@ def load_clips(folder: Path, name: str | None = None) -> ClipSet:
         raise A2IBenchError(f"{manifest} can't be read: {error.strerror or error}.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise A2IBenchError(f"{manifest} is not a CSV file in UTF-8 ({error}); save it as one.") from None
-    missing = [column for column in COLUMNS if column not in header]
-    if missing and len(header) == 1 and header[0].count(";") >= len(COLUMNS) - 1:
+    missing = [column for column in columns if column not in header]
+    if missing and len(header) == 1 and header[0].count(";") >= len(columns) - 1:
         raise A2IBenchError(f"{manifest} has semicolons between its columns; save it with commas.")
     if missing:
         raise A2IBenchError(
             f"{manifest} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"found: {', '.join(header) or 'nothing'}."
         )
-    twice = [column for column in COLUMNS if header.count(column) > 1]
+    twice = [column for column in columns if header.count(column) > 1]
     if twice:
         raise A2IBenchError(f"{manifest} has the column {twice[0]} twice; leave one out.")
     if not rows:
@@ -136,7 +162,7 @@ def load_clips(folder: Path, name: str | None = None) -> ClipSet:
     seen: dict[str, int] = {}
     clips = []
     for line, row in rows:
-        clip = _clip(folder, row, f"{manifest}, line {line}")
+        clip = _clip(folder, row, task, f"{manifest}, line {line}")
         first = seen.setdefault(clip.clip_id.lower(), line)
         if first != line:
             raise A2IBenchError(
@@ -147,14 +173,14 @@ def load_clips(folder: Path, name: str | None = None) -> ClipSet:
     return ClipSet(clips, name or folder.resolve().name)
 
 
-def _clip(folder: Path, row: dict[str, Any], where: str) -> Clip:
+def _clip(folder: Path, row: dict[str, Any], task: Task, where: str) -> Clip:
     # DictReader puts fields too many under None, and None into fields too few.
     if None in row or None in row.values():
         raise A2IBenchError(
             f"{where}: the row has {'more' if None in row else 'fewer'} fields than the header; put quotes "
             'round a field that holds a comma, as "dog barking, howling".'
         )
-    values = {column: row[column].strip() for column in COLUMNS}
+    values = {column: row[column].strip() for column in ("clip_id", *task.columns, "label")}
     if not _SAFE_ID.fullmatch(values["clip_id"]):
         raise A2IBenchError(
             f"{where}: the clip id {values['clip_id']!r} is not safe as a file name; use letters, digits, "
@@ -167,8 +193,11 @@ def _clip(folder: Path, row: dict[str, Any], where: str) -> Clip:
             f"{where}: the label {values['label'][:60]!r} holds a line break or another character that "
             "can't be printed; is a quote left open?"
         )
-    paths = {}
-    for column in ("audio", "image"):
+    found: dict[str, Path | str] = {}
+    for column, medium in task.columns.items():
+        if medium == "text":
+            found[column] = _checked_text(values[column], column, where)
+            continue
         path = PurePosixPath(values[column])
         outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(path).drive
         if not values[column] or outside or "\\" in values[column]:
@@ -176,14 +205,26 @@ def _clip(folder: Path, row: dict[str, Any], where: str) -> Clip:
                 f"{where}: the {column} path {values[column]!r} is empty or leaves the folder; "
                 "give a path relative to clips.csv."
             )
-        paths[column] = folder / path
-    return Clip(values["clip_id"], paths["audio"], paths["image"], values["label"])
+        found[column] = folder / path
+    return Clip(values["clip_id"], values["label"], found)
 
 
-def check_media(clip: Clip) -> None:
-    """Read a clip's sound and reference image, so that bad input is refused before any work starts."""
-    read_audio(clip.audio, 16_000)
-    read_image(clip.image)
+def _checked_text(text: str, column: str, where: str) -> str:
+    if not text or len(text) > LONGEST_TEXT or not text.isprintable():
+        what = "is empty" if not text else "is too long" if len(text) > LONGEST_TEXT else "can't be printed"
+        raise A2IBenchError(
+            f"{where}: the {column} {text[:60]!r} {what}; give 1 to {LONGEST_TEXT} printable characters."
+        )
+    return text
+
+
+def check_media(clip: Clip, task: Task | None = None) -> None:
+    """Read a clip's files, so that bad input is refused before any work starts."""
+    for column, medium in (task or get_task(DEFAULT)).columns.items():
+        if medium == "audio":
+            read_audio(clip.file(column), 16_000)
+        elif medium == "image":
+            read_image(clip.file(column))
 
 
 # -------------------------------------------------------------------------------------------------- reading

@@ -155,7 +155,7 @@ class Wav2ClipGeneration:
 
     def targets(self, clips: Sequence[Clip]) -> Tensor:
         """Hear whole clips: one Wav2CLIP row each, ``[n, dim]``."""
-        waves = [read_audio(clip.audio, self.hearing.rate) for clip in clips]
+        waves = [read_audio(clip.file("audio"), self.hearing.rate) for clip in clips]
         return torch.from_numpy(self.hearing.encode(waves)).to(self.device)
 
     def optimise(self, targets: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:

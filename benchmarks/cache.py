@@ -34,8 +34,8 @@ def main() -> None:
         seconds = []
         for _ in range(2):
             start = time.perf_counter()
-            image_rows(encoders, [clip.image for clip in clips], 32)
-            audio_rows(scorer.encoders["wav2clip"], [clip.audio for clip in clips], 32)
+            image_rows(encoders, [clip.file("image") for clip in clips], 32)
+            audio_rows(scorer.encoders["wav2clip"], [clip.file("audio") for clip in clips], 32)
             text_rows(scorer.encoders["clip-text"], sorted(set(clips.labels)))
             (rows,) = scorer.rows(images)
             seconds.append(time.perf_counter() - start)

@@ -11,9 +11,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from made import clip_of
 from PIL import Image
 
-from a2ibench.clips import Clip, ClipSet, check_media, load_clips, read_audio, read_image, to_rgb
+from a2ibench.clips import ClipSet, check_media, load_clips, read_audio, read_image, to_rgb
 from a2ibench.errors import A2IBenchError
 
 RATE = 16_000
@@ -63,7 +64,7 @@ def test_reads_a_manifest_in_the_order_of_the_ids(manifest, tmp_path):
     clips = manifest(HEADER + 'b,s/b.wav,i/b.png,"bird chirping, tweeting"\na,s/a.wav,i/a.png, dog \n')
     assert clips.ids == ("a", "b")
     assert clips.labels == ("dog", "bird chirping, tweeting")
-    assert clips[1] == Clip("b", tmp_path / "s/b.wav", tmp_path / "i/b.png", "bird chirping, tweeting")
+    assert clips[1] == clip_of("b", tmp_path / "s/b.wav", tmp_path / "i/b.png", "bird chirping, tweeting")
     assert clips.name == tmp_path.name
     assert clips[:1].ids == ("a",)
     assert isinstance(clips[:1], ClipSet)
@@ -83,7 +84,12 @@ def test_reads_a_manifest_in_the_order_of_the_ids(manifest, tmp_path):
 )
 def test_reads_what_spreadsheets_write(manifest, text):
     clip = manifest(text, name="mine")[0]
-    assert (clip.clip_id, clip.audio.name, clip.image.name, clip.label) == ("a", "x.wav", "x.png", "dog")
+    assert (clip.clip_id, clip.file("audio").name, clip.file("image").name, clip.label) == (
+        "a",
+        "x.wav",
+        "x.png",
+        "dog",
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +165,7 @@ def test_digest_knows_contents_and_nothing_else(tmp_path):
         made = []
         for name in order:
             (folder / f"{name}{suffix}").write_bytes(frog if name == "frog" else name.encode())
-            made.append(Clip(name, folder / f"{name}{suffix}", folder / f"{name}{suffix}", f"{name} calling"))
+            made.append(clip_of(name, folder / f"{name}{suffix}", folder / f"{name}{suffix}", f"{name} calling"))
         return made
 
     one = clips(["dog", "frog", "owl"], tmp_path / "1", ".wav")
@@ -170,16 +176,16 @@ def test_digest_knows_contents_and_nothing_else(tmp_path):
     other = clips(["dog", "frog", "owl"], tmp_path / "3", ".wav", frog=b"toad")
     assert ClipSet(other, "one").digest != digest
     assert ClipSet(one[:2], "one").digest != digest
-    swapped = [Clip(one[0].clip_id, one[0].audio, one[1].image, one[0].label), *one[1:]]
+    swapped = [clip_of(one[0].clip_id, one[0].file("audio"), one[1].file("image"), one[0].label), *one[1:]]
     assert ClipSet(swapped, "one").digest != digest
-    renamed = [Clip(one[0].clip_id, one[0].audio, one[0].image, "other"), *one[1:]]
+    renamed = [clip_of(one[0].clip_id, one[0].file("audio"), one[0].file("image"), "other"), *one[1:]]
     assert ClipSet(renamed, "one").digest != digest
 
 
 def test_spread_takes_all_labels_in_turn():
     at = Path("x")
     labels = {"a": "dog", "b": "dog", "c": "dog", "d": "dog", "e": "frog", "f": "frog", "g": "owl"}
-    clips = ClipSet([Clip(name, at, at, label) for name, label in labels.items()], "x")
+    clips = ClipSet([clip_of(name, at, at, label) for name, label in labels.items()], "x")
     assert clips.spread(3).ids == ("a", "e", "g")
     assert clips.spread(5).ids == ("a", "b", "e", "f", "g")
     assert clips.spread(99).ids == clips.ids
@@ -360,7 +366,7 @@ def test_reads_the_sound_and_the_middle_frame_of_a_video(tmp_path):
     image = read_image(path)
     assert (image.mode, image.size) == ("RGB", (32, 16))
     assert np.abs(np.asarray(image).astype(int) - (0, 255, 0)).max() < 12
-    check_media(Clip("a", path, path, "x"))
+    check_media(clip_of("a", path, path, "x"))
 
 
 def test_refuses_videos_without_sound_or_picture_and_broken_ones(tmp_path):

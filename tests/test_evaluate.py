@@ -35,7 +35,7 @@ def scorer(suite):
 
 @pytest.fixture(scope="module")
 def references(suite):
-    return {clip.clip_id: [clip.image] for clip in suite.clips()}
+    return {clip.clip_id: [clip.file("image")] for clip in suite.clips()}
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def test_a_metric_without_anything_to_compare_is_left_out_and_named(suite, refer
 def _all_rows(suite, clips, batch_size):
     images = image_rows(
         [suite.encoder(name) for name in ("clip-image", "classifier", "inception")],
-        [clip.image for clip in clips],
+        [clip.file("image") for clip in clips],
         batch_size,
     )
-    sounds = audio_rows(suite.encoder("wav2clip"), [clip.audio for clip in clips], batch_size)
+    sounds = audio_rows(suite.encoder("wav2clip"), [clip.file("audio") for clip in clips], batch_size)
     return {**images, "wav2clip": sounds}
 
 
@@ -278,7 +278,7 @@ def test_a_missing_image_loses_all_its_comparisons(scorer, references):
 
 def test_encoders_halve_a_batch_that_the_memory_does_not_hold(scorer, suite, monkeypatch):
     encoder = scorer.encoder("clip-image")
-    images = [Image.open(clip.image).convert("RGB") for clip in suite.clips()]
+    images = [Image.open(clip.file("image")).convert("RGB") for clip in suite.clips()]
     whole, forward = encoder.encode(images), encoder._forward
 
     def narrow(batch, most):

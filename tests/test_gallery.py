@@ -4,9 +4,10 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from made import renamed
 from PIL import Image
 
-from a2ibench.clips import Clip, ClipSet, load_clips
+from a2ibench.clips import ClipSet, load_clips
 from a2ibench.pictures.gallery import (
     MOST_CLIPS,
     SOUND_SIZE,
@@ -60,7 +61,9 @@ def test_tiles_are_never_larger_than_the_images(tmp_path, size, tile):
 
 def test_a_gallery_is_written_and_read(tmp_path, clip_folder):
     clips = load_clips(clip_folder)
-    images = {clip.clip_id: [clip.image, clip.audio] for clip in clips}  # only the first of them is read
+    images = {
+        clip.clip_id: [clip.file("image"), clip.file("audio")] for clip in clips
+    }  # only the first of them is read
     gone = clips.ids[2]
     write_gallery(tmp_path, clips, {**images, gone: []})
     listing = json.loads((tmp_path / "gallery.json").read_text())
@@ -77,7 +80,8 @@ def test_a_gallery_is_written_and_read(tmp_path, clip_folder):
 def _many(clip_folder, count):
     few = list(load_clips(clip_folder))
     return ClipSet(
-        [Clip(f"c{n:04}", few[n % 8].audio, few[n % 8].image, f"label {n % 7}") for n in range(count)], "many"
+        [renamed(few[n % 8], f"c{n:04}", f"label {n % 7}") for n in range(count)],
+        "many",
     )
 
 
@@ -95,7 +99,7 @@ def test_sheets_of_sounds_and_references(tmp_path, clip_folder):
     references, sounds = clip_sprites(clips)
     assert references.sheet.clips == sounds.sheet.clips == list(clips.ids)
     clip = clips[3]
-    expected = spectrogram(clip.audio).resize(SOUND_SIZE)
+    expected = spectrogram(clip.file("audio")).resize(SOUND_SIZE)
     found = np.asarray(_tile(sounds, clip.clip_id), dtype=float)
     assert np.abs(found - np.asarray(expected, dtype=float)).mean() < 12
     write_clips(tmp_path, clips)

@@ -29,7 +29,7 @@ def _load(parts, options, device):
         time.sleep(float(os.environ.get("SLOW_METHOD", 0)))
         images = []
         for clip, seed in zip(clips, seeds, strict=True):
-            rng = np.random.default_rng([seed, int(sha256_file(clip.audio)[:8], 16), options["shade"]])
+            rng = np.random.default_rng([seed, int(sha256_file(clip.file("audio"))[:8], 16), options["shade"]])
             images.append(Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)))
         return images
 

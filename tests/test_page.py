@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from boards import page_of, result_of, write_entry, write_images, write_sanity
+from made import clip_of, renamed
 
-from a2ibench.clips import Clip, ClipSet, load_clips
+from a2ibench.clips import ClipSet, load_clips
 from a2ibench.pictures.gallery import write_clips
 from a2ibench.show.pages import json_island, safe_link
 from a2ibench.show.pages.media import Media
@@ -188,7 +189,7 @@ def test_the_scripts_data(board, clips):
     assert [metric["key"] for metric in island["metrics"]] == ["AIS", "IIS.same-class"]
     assert all(clip["audio"].startswith("data:audio/wav;base64,") for clip in island["clips"])
     sound = base64.b64decode(island["clips"][0]["audio"].split(",")[1])
-    assert sound == clips[0].audio.read_bytes()
+    assert sound == clips[0].file("audio").read_bytes()
     assert {name for name, sheet in island["sheets"].items() if sheet["src"].startswith("data:")} == {
         "reference",
         "sound",
@@ -223,7 +224,7 @@ def test_published_numbers_have_no_clips(tmp_path, clips):
 
 
 def test_texts_from_strangers_stay_texts(tmp_path, clips):
-    strange = ClipSet([Clip(c.clip_id, c.audio, c.image, f"{HOSTILE}{c.label}") for c in clips], HOSTILE)
+    strange = ClipSet([renamed(c, c.clip_id, f"{HOSTILE}{c.label}") for c in clips], HOSTILE)
     result = result_of(strange, [40 + n for n in range(8)], method=HOSTILE)
     fields = ("a2ibench", "python", "platform", "git_commit", "device")
     told = {
@@ -292,15 +293,15 @@ def test_json_has_no_number_that_is_none():
 
 def test_what_does_not_fit_is_linked(tmp_path, clips, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
-    size = sum(clip.audio.stat().st_size for clip in clips)
+    size = sum(clip.file("audio").stat().st_size for clip in clips)
     inside, linked = (Media(tmp_path, True, room).sounds(list(clips)) for room in (2 * size, size))
     assert all(address.startswith("data:audio/wav") for address in inside.values())
     for clip in clips:
-        assert (tmp_path / linked[clip.clip_id]).resolve() == clip.audio.resolve()
+        assert (tmp_path / linked[clip.clip_id]).resolve() == clip.file("audio").resolve()
 
 
 def test_room_is_taken_only_once(tmp_path, clips):
-    size = sum(clip.audio.stat().st_size for clip in clips)
+    size = sum(clip.file("audio").stat().st_size for clip in clips)
     media = Media(tmp_path, True, 2 * size)
     assert media.sounds(list(clips))[clips.ids[0]].startswith("data:")
     assert not (media.sounds(list(clips))[clips.ids[0]] or "").startswith("data:")
@@ -316,14 +317,17 @@ def test_links_are_quoted_and_tell_nobodys_home(tmp_path, monkeypatch):
 
 
 def test_a_clip_without_its_sound(tmp_path, clips):
-    gone = Clip("gone", tmp_path / "gone.wav", clips[0].image, "x")
+    gone = clip_of("gone", tmp_path / "gone.wav", clips[0].file("image"), "x")
     assert Media(tmp_path, True).sounds([gone]) == {"gone": None}
 
 
 def test_a_large_board_links_its_media(tmp_path, clips):
     few = list(clips)
-    many = ClipSet([Clip(f"c{n:03}", few[n % 8].audio, few[n % 8].image, f"label {n % 5}") for n in range(300)], "many")
-    images = {clip.clip_id: [clip.image] for clip in many}
+    many = ClipSet(
+        [renamed(few[n % 8], f"c{n:03}", f"label {n % 5}") for n in range(300)],
+        "many",
+    )
+    images = {clip.clip_id: [clip.file("image")] for clip in many}
     result = result_of(many, np.linspace(20, 80, 300))
     write_entry(tmp_path, many, "one", result, images=images)
     without = harmless(page_of(tmp_path, many)).island
@@ -348,7 +352,7 @@ def test_mini_with_six_methods_stays_below_12_mb(tmp_path):
     from a2ibench.suites import load_suite
 
     clips = load_suite("mini").clips()
-    images = {clip.clip_id: [clip.image] for clip in clips}
+    images = {clip.clip_id: [clip.file("image")] for clip in clips}
     rng = np.random.default_rng(0)
     first = write_entry(tmp_path, clips, "m0", result_of(clips, rng.uniform(0, 100, 240), method="m0"), images=images)
     for n in range(1, 6):
@@ -433,7 +437,8 @@ def test_a_report_of_very_many_classes_lists_what_was_seen(run, clips):
     folder, result, _, _ = run
     ids = [f"c{n}" for n in range(60)]
     large = ClipSet(
-        [Clip(clip_id, clips[0].audio, clips[0].image, f"label {n % 20:02}") for n, clip_id in enumerate(ids)], "large"
+        [renamed(clips[0], clip_id, f"label {n % 20:02}") for n, clip_id in enumerate(ids)],
+        "large",
     )
     result = result_of(
         large,
@@ -462,7 +467,7 @@ def test_a_report_can_link_its_sounds(run, clips, monkeypatch):
     text = run_page(result, clips, images, folder=folder, table=table, inline=False)
     assert "data:audio" not in text
     page = harmless(text)
-    assert (folder / page.island["clips"][0]["audio"]).resolve() == clips[0].audio.resolve()
+    assert (folder / page.island["clips"][0]["audio"]).resolve() == clips[0].file("audio").resolve()
 
 
 def test_the_words_of_the_tiny_suite(tiny_suite, clips):

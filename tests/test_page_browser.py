@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 from boards import page_of, result_of, write_entry, write_images, write_sanity
+from made import renamed
 
-from a2ibench.clips import Clip, ClipSet, load_clips
+from a2ibench.clips import ClipSet, load_clips
 from a2ibench.pictures.gallery import write_clips
 from a2ibench.show.pages.run import run_page
 
@@ -42,15 +43,20 @@ def files(tmp_path_factory, clip_folder):
         write_entry(board, clips, slug, result_of(clips, each), f'name = "{NAMES[slug]}"', pictures)
     (board / "index.html").write_text(page_of(board, clips))
     few = list(clips)
-    many = ClipSet([Clip(f"c{n:03}", few[n % 8].audio, few[n % 8].image, f"label {n % 5}") for n in range(250)], "many")
+    many = ClipSet(
+        [renamed(few[n % 8], f"c{n:03}", f"label {n % 5}") for n in range(250)],
+        "many",
+    )
     large = home / "large"
-    write_entry(large, many, "one", result_of(many, np.linspace(20, 80, 250)), "", {c.clip_id: [c.image] for c in many})
+    write_entry(
+        large, many, "one", result_of(many, np.linspace(20, 80, 250)), "", {c.clip_id: [c.file("image")] for c in many}
+    )
     write_clips(large, many)
     (large / "index.html").write_text(page_of(large, many))
     result = result_of(clips, values["wild"], method="wild", categories={c.clip_id: ["dog"] for c in clips})
     (home / "report.html").write_text(run_page(result, clips, pictures, folder=home))
     odd, names = home / "odd", ("AIS", "constructor", "__proto__")
-    strange = ClipSet([Clip(c.clip_id, c.audio, c.image, names[n % 3]) for n, c in enumerate(few)], "strange")
+    strange = ClipSet([renamed(c, c.clip_id, names[n % 3]) for n, c in enumerate(few)], "strange")
     write_sanity(odd, [result_of(strange, [99] * 8, metrics=names)])
     for slug, metrics in {"all": names, "some": names[:1]}.items():
         pictures = write_images(home / slug, strange, 90)

@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 import soundfile
+from made import clip_of
 from PIL import Image
 from rich.console import Console
 
-from a2ibench.clips import Clip
 from a2ibench.errors import A2IBenchError
 from a2ibench.pictures.sheets import comparison_sheet, contact_sheet
 from a2ibench.results import Clips, Provenance, Result, Score
@@ -123,7 +123,7 @@ def make(tmp_path):
         Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
         Image.new("RGB", (512, 640), "blue").save(tmp_path / "blue.png")
         sound, red = tmp_path / "a.wav", tmp_path / "red.png"
-        return [Clip(f"{label}{i}", sound, red, label) for label in labels for i in range(each)]
+        return [clip_of(f"{label}{i}", sound, red, label) for label in labels for i in range(each)]
 
     return clips, tmp_path / "blue.png"
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import clip_of
 from PIL import Image
 from tiny import TINY
 
 from a2ibench.board.outputs import MethodCard, read_outputs, slug_of
-from a2ibench.clips import Clip, ClipSet, load_clips, read_image
+from a2ibench.clips import ClipSet, load_clips, read_image
 from a2ibench.errors import A2IBenchError
 
 
@@ -103,7 +104,7 @@ def _some(folder, name, seed):
 @pytest.mark.parametrize("first", [0, 1])
 def test_several_outputs_per_clip(tmp_path, first):
     """The exact id wins: ``a_1`` is a clip here, and its images are never taken for the second of ``a``."""
-    clips = ClipSet([Clip(name, tmp_path, tmp_path, "x") for name in ("a", "a_1", "b_x")], "few")
+    clips = ClipSet([clip_of(name, tmp_path, tmp_path, "x") for name in ("a", "a_1", "b_x")], "few")
     for seed, clip_id in enumerate(clips.ids):
         for k in (10, 2, *range(first, 2), *range(3, 10), *([11] if first else [])):
             if clip_id == "a":
@@ -177,7 +178,7 @@ def test_unusual_images_are_read_as_rgb(tmp_path, mode, name):
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(picture).astype(np.uint16) * 257)
     picture.save(tmp_path / name, quality=95)
-    clips = ClipSet([Clip("x", tmp_path, tmp_path, "x")], "one")
+    clips = ClipSet([clip_of("x", tmp_path, tmp_path, "x")], "one")
     assert images_of(tmp_path, clips) == {"x": [name]}
     assert read_image(tmp_path / name).mode == "RGB"
 

@@ -178,14 +178,14 @@ def test_the_shipped_split_is_the_drawn_one():
     for clip in clips:
         scene = scenes[clip.clip_id]
         assert clip.label == scene.label
-        assert (np.asarray(Image.open(clip.image)) == np.asarray(world.render(scene))).all(), clip.clip_id
+        assert (np.asarray(Image.open(clip.file("image"))) == np.asarray(world.render(scene))).all(), clip.clip_id
 
 
 def test_the_shipped_sounds_are_the_drawn_ones():
     """Vorbis loses some; the sound must still be that of its scene and of no other."""
     clips = load_clips(TEST)
     for clip in list(clips)[::11]:
-        drawn, shipped = world.sound(test_scenes()[clip.clip_id]), read_audio(clip.audio, world.SAMPLE_RATE)
+        drawn, shipped = world.sound(test_scenes()[clip.clip_id]), read_audio(clip.file("audio"), world.SAMPLE_RATE)
         assert shipped.shape == drawn.shape
         assert np.corrcoef(drawn, shipped)[0, 1] > 0.9, clip.clip_id
 

@@ -202,7 +202,7 @@ class _Row:
     def clips(self) -> ClipSet:
         """The clips that the result names; their files are not known here."""
         labels = self.result.labels.items()
-        return ClipSet([Clip(clip_id, Path(), Path(), label) for clip_id, label in labels], self.result.clips.name)
+        return ClipSet([Clip(clip_id, label, {}) for clip_id, label in labels], self.result.clips.name)
 
 
 def verify(

@@ -139,9 +139,9 @@ def image_sprite(files: Mapping[str, Path]) -> Sprite | None:
 def clip_sprites(clips: ClipSet) -> tuple[Sprite, Sprite]:
     """Pack the reference images and the spectrograms of the sample's clips."""
     chosen = sample(clips)
-    references = image_sprite({clip.clip_id: clip.image for clip in chosen})
+    references = image_sprite({clip.clip_id: clip.file("image") for clip in chosen})
     assert references is not None  # noqa: S101  a ClipSet that was loaded is never empty
-    return references, Sprite.pack({clip.clip_id: sound_tile(clip.audio) for clip in chosen})
+    return references, Sprite.pack({clip.clip_id: sound_tile(clip.file("audio")) for clip in chosen})
 
 
 def write_clips(folder: Path, clips: ClipSet) -> None:

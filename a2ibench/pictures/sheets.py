@@ -86,7 +86,7 @@ def contact_sheet(
             draw.line((x, y - 10, x + span, y - 10), FAINT, 1)
             draw.text((x, y + 14), fit(clip.label, 19, span), INK, font(19), anchor="ls")
         made = images.get(clip.clip_id)
-        tiles = (spectrogram(clip.audio), _square(clip.image), _square(made) if made else _empty())
+        tiles = (spectrogram(clip.file("audio")), _square(clip.file("image")), _square(made) if made else _empty())
         for (offset, _), tile in zip(places, tiles, strict=True):
             sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
     return sheet
@@ -131,7 +131,7 @@ def comparison_sheet(
     for column, clip in enumerate(shown):
         x = left + column * step
         draw.text((x + _TILE / 2, top + 26), fit(clip.label, 15, _TILE), INK, font(15), anchor="ms")
-        sound = spectrogram(clip.audio).resize((_TILE, _TILE), Image.Resampling.LANCZOS)
+        sound = spectrogram(clip.file("audio")).resize((_TILE, _TILE), Image.Resampling.LANCZOS)
         sheet.paste(sound, (x, top + 40), _corners(_TILE, _TILE))
         for row, (_, images) in enumerate(rows, 1):
             made = images.get(clip.clip_id)

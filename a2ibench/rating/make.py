@@ -205,7 +205,7 @@ def make_study(
     items += [_repeat(item, key) for item in again]
     by_digest = {sha256_file(path): data for path, data in pixels.items()}
     files = {name: by_digest[of] for item in items for of, name in zip(item.images, item.shown, strict=True)}
-    files |= {f"{sounds[clip.clip_id]}.mp3": _sound(clip.audio) for clip in drawn if sounds}
+    files |= {f"{sounds[clip.clip_id]}.mp3": _sound(clip.file("audio")) for clip in drawn if sounds}
     secret = {
         "version": 1,
         "salt": salt,
@@ -263,7 +263,7 @@ def _main_things(runs: Sequence[Run], clips: Iterable[Clip], design: Design, key
 def _controls(chosen: Sequence[Clip], drawn: Sequence[Clip], design: Design, key: str) -> list[_Thing]:
     """Real images; in pairs against the real image of a clip with another label, which is the wrong answer."""
     if design == "likert":
-        return [_Thing(clip, "control", {REAL: clip.image}) for clip in chosen]
+        return [_Thing(clip, "control", {REAL: clip.file("image")}) for clip in chosen]
     things = []
     for number, clip in enumerate(chosen):
         others = [other for other in drawn if other.label != clip.label]
@@ -271,7 +271,7 @@ def _controls(chosen: Sequence[Clip], drawn: Sequence[Clip], design: Design, key
             raise A2IBenchError(
                 f"All clips are labelled {clip.label!r}, so no image is wrong for a control; give --controls 0."
             )
-        sides = {REAL: clip.image, SHUFFLED: shuffled(others, key, "wrong", clip.clip_id)[0].image}
+        sides = {REAL: clip.file("image"), SHUFFLED: shuffled(others, key, "wrong", clip.clip_id)[0].file("image")}
         things.append(_Thing(clip, "control", sides if number % 2 == 0 else dict(reversed(sides.items()))))
     return things
 

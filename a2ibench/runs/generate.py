@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2ibench.baselines.base import image_seed
-from a2ibench.clips import Clip, ClipSet
+from a2ibench.clips import Clip, ClipSet, clip_digests
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import check_writable, save_image, sha256_file, write_text
+from a2ibench.files import check_writable, save_image, write_text
 from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
 from a2ibench.text import some
@@ -181,7 +181,7 @@ def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
 
 
 def _clip_digest(clip: Clip) -> str:
-    return f"{sha256_file(clip.audio)} {sha256_file(clip.image)} {clip.label}"
+    return " ".join((*clip_digests(clip), clip.label))
 
 
 def _other(out: Path, what: str) -> A2IBenchError:

@@ -40,11 +40,11 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         except ValueError:
             file.unlink()  # broken, or of an older format: it can be made again
     clips, task = scorer.clips, scorer.suite.task
-    sets = {task.real: {clip.clip_id: clip[task.reference] for clip in clips}}
+    sets = {task.real: {clip.clip_id: clip.file(task.reference) for clip in clips}}
     if len(clips) > 1:
         order = np.random.default_rng(0).permutation(len(clips))
         pairs = zip(order, np.roll(order, 1), strict=True)
-        sets[task.shuffled] = {clips[int(i)].clip_id: clips[int(j)][task.reference] for i, j in pairs}
+        sets[task.shuffled] = {clips[int(i)].clip_id: clips[int(j)].file(task.reference) for i, j in pairs}
     if scorer.suite.file.world and clips.digest == scorer.suite.file.clips_digest:
         sets |= scorer.suite.drawn_afresh(clips, cache_dir() / "afresh")
     results = []

@@ -211,7 +211,7 @@ class Scorer:
                 column = {"reference": self.suite.task.reference, "condition": self.suite.task.condition}.get(
                     role, role
                 )
-                paths = [clip[column] for clip in self.clips]
+                paths = [clip.file(column) for clip in self.clips]
                 self._of_clips |= self._features_of(role, paths, wanted, f"encode {role}")
 
     def _texts(self, role: str, wanted: Iterable[Metric], key: str) -> Sequence[str]:
@@ -221,7 +221,7 @@ class Scorer:
             return self.suite.file.labels
         if role == "category":
             return next((self._categories(metric) for metric in wanted if key in metric.needs), ())
-        return [str(clip[role]) for clip in self.clips]
+        return [clip.text(role) for clip in self.clips]
 
     def _categories(self, metric: Metric) -> tuple[str, ...]:
         """The names of the categories of the classifier that a metric reads, if it reads one."""

@@ -120,12 +120,12 @@ class Suite:
     def clips(self, data: Path | None = None) -> ClipSet:
         """Load the suite's own clips, or those of a folder of the user's."""
         if data is not None:
-            return load_clips(data)
+            return load_clips(data, task=self.task)
         if self.file.clips is None:
             raise A2IBenchError(
                 f"The suite {self.name!r} ships no clips; give them with --data DIR, a folder with clips.csv."
             )
-        clips = load_clips(self.folder / self.file.clips, self.name)
+        clips = load_clips(self.folder / self.file.clips, self.name, self.task)
         if self.file.clips_digest not in (None, clips.digest):
             raise A2IBenchError(
                 f"The clips in {self.folder / self.file.clips} are not those that were shipped with {self.id}; "

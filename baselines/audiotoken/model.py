@@ -88,7 +88,7 @@ class AudioToken:
     @torch.inference_mode()
     def tokens(self, clips: Sequence[Clip], seeds: Sequence[int]) -> Tensor:
         """Hear clips: ``[n, token_width]``."""
-        waves = [fit_seconds(read_audio(clip.audio, beats.RATE), self.options["seconds"]) for clip in clips]
+        waves = [fit_seconds(read_audio(clip.file("audio"), beats.RATE), self.options["seconds"]) for clip in clips]
         features = self.listener.features(np.stack(waves)).float()
         if not self.options["attention_dropout"]:
             return self.embedder(features)  # type: ignore[no-any-return]

@@ -130,7 +130,7 @@ class Examples:
 
     def _crops(self, index: int) -> list[NDArray[np.float32]]:
         """Cut the fixed crops of a clip, spread evenly from its start to its end."""
-        wave = read_audio(self.clips[index].audio, beats.RATE)
+        wave = read_audio(self.clips[index].file("audio"), beats.RATE)
         samples = round(self.config.crop_seconds * beats.RATE)
         spare = max(0, len(wave) - samples)
         starts = np.linspace(0, spare, self.config.crops).astype(int)
@@ -145,7 +145,7 @@ class Examples:
     def _latent_moments(self, index: int) -> NDArray[np.float32]:
         """Mean and standard deviation of the image's latents: ``[2, c, h, w]``."""
         vae = self.diffusion.pipeline.vae
-        image = read_image(self.clips[index].image)
+        image = read_image(self.clips[index].file("image"))
         side, size = min(image.size), self.config.size
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = image.crop((left, top, left + side, top + side)).resize((size, size))
@@ -165,7 +165,7 @@ class Examples:
             return features, torch.from_numpy(self._moments[rows]), labels
         waves = []
         for row in rows:
-            wave = read_audio(self.clips[int(row)].audio, beats.RATE)
+            wave = read_audio(self.clips[int(row)].file("audio"), beats.RATE)
             spare = max(0, len(wave) - round(self.config.crop_seconds * beats.RATE))
             waves.append(fit_seconds(wave[int(rng.integers(spare + 1)) :], self.config.crop_seconds))
         moments = np.stack([self._latent_moments(int(row)) for row in rows])

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from made import clip_of
 
 from a2ibench.baselines import get, stable_diffusion
-from a2ibench.clips import Clip, load_clips
+from a2ibench.clips import load_clips
 from a2ibench.encoders.imagebind import ImageBindAudio, ImageBindConfig
 from a2ibench.errors import A2IBenchError
 from a2ibench.runs.prepare import prepare
@@ -77,7 +78,7 @@ def test_seed_and_sound_both_matter(load, clips):
 
 def test_the_label_and_the_picture_do_not_matter(load, clips, tmp_path):
     draw = load()
-    blind = Clip("x", clips[0].audio, tmp_path / "none.png", "another label")
+    blind = clip_of("x", clips[0].file("audio"), tmp_path / "none.png", "another label")
     assert np.array_equal(pixels(draw([clips[0]], [5])), pixels(draw([blind], [5])))
 
 
@@ -108,7 +109,7 @@ def test_sounds_of_any_lengths(load, tmp_path):
     for number, seconds in enumerate((0.1, 2.7, 7)):
         file = tmp_path / f"{number}.wav"
         soundfile.write(file, 0.1 * rng.standard_normal(round(seconds * 22_050)), 22_050)
-        clips.append(Clip(str(number), file, file, ""))
+        clips.append(clip_of(str(number), file, file, ""))
     images = pixels(load()(clips, [1, 1, 1]))
     assert len({image.tobytes() for image in images}) == 3
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from made import clip_of
 
 from a2ibench import A2IBenchError
 from a2ibench.baselines import get
 from a2ibench.baselines.base import image_seed
 from a2ibench.baselines.vqgan import build_vqgan
 from a2ibench.baselines.wav2clip import Cutouts, Wav2ClipGeneration, spherical_distance
-from a2ibench.clips import Clip
 from a2ibench.encoders.clip import build_clip
 from a2ibench.encoders.wav2clip import Wav2Clip
 from a2ibench.suites import load_suite
@@ -67,7 +67,7 @@ def clips(tmp_path_factory):
     for index, name in enumerate("abc"):
         wave = np.random.default_rng(index).standard_normal(8000 + 1600 * index) / 10
         soundfile.write(folder / f"{name}.wav", wave, 16000)
-        found.append(Clip(name, folder / f"{name}.wav", Path("none.png"), "x"))
+        found.append(clip_of(name, folder / f"{name}.wav", Path("none.png"), "x"))
     return found
 
 

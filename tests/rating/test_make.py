@@ -8,9 +8,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from made import clip_of
 from PIL import Image
 
-from a2ibench.clips import Clip, ClipSet, load_clips
+from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
 from a2ibench.rating.make import Run, _shown, draw_clips, make_study, read_runs
@@ -129,11 +130,13 @@ def test_the_key_says_truly_which_image_is_whose(tiny_study, rating_data):
                     file = rating_data / "runs" / method / "images" / f"{item.clip_id}.png"
                     assert sha256_file(file) == digest
                 else:
-                    digests = {c.clip_id: sha256_file(c.image) for c in load_clips(rating_data / "clips")}
+                    digests = {c.clip_id: sha256_file(c.file("image")) for c in load_clips(rating_data / "clips")}
                     own = digests[item.clip_id]
                     assert (digest == own) == (method == "real images")
                     assert digest in digests.values()
-                    file = next(c.image for c in load_clips(rating_data / "clips") if digests[c.clip_id] == digest)
+                    file = next(
+                        c.file("image") for c in load_clips(rating_data / "clips") if digests[c.clip_id] == digest
+                    )
                 # Shown is what the key says: nearer to its own file than a random other picture could be.
                 with Image.open(folder / "media" / name) as shown, Image.open(file) as source:
                     side = min(source.size)
@@ -187,7 +190,8 @@ def test_the_sound_is_that_of_the_clip(tiny_study, rating_data):
 
 def clip_set(counts):
     return ClipSet(
-        [Clip(f"{label}-{i:02d}", None, None, label) for label, count in counts.items() for i in range(count)], "test"
+        [clip_of(f"{label}-{i:02d}", None, None, label) for label, count in counts.items() for i in range(count)],
+        "test",
     )
 
 

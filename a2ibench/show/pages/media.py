@@ -65,7 +65,7 @@ class Media:
 
     def sounds(self, clips: Sequence[Clip]) -> dict[str, str | None]:
         """Give the address of each clip's sound, by clip id; None where there is no file to hear."""
-        files = {clip.clip_id: clip.audio if clip.audio.is_file() else None for clip in clips}
+        files = {c.clip_id: c.file("audio") if c.file("audio").is_file() else None for c in clips}
         inside = self._take(sum(file.stat().st_size for file in files.values() if file))
         return {
             clip_id: None if file is None else self._inside(file) if inside else self.link(file)

@@ -304,8 +304,8 @@ def _card(clip: Clip, images: Images, sounds: Mapping[str, str | None], result: 
         "audio": sounds.get(clip.clip_id),
         "value": like(score, result.items[clip.clip_id][score.metric]),
         "saw": ", ".join(dict.fromkeys(result.details.get("category", {}).get(clip.clip_id, ()))),
-        "sound": data_uri("image/webp", webp(sound_tile(clip.audio))),
-        "real": data_uri("image/webp", webp(square_tile(clip.image, _TILE))),
+        "sound": data_uri("image/webp", webp(sound_tile(clip.file("audio")))),
+        "real": data_uri("image/webp", webp(square_tile(clip.file("image"), _TILE))),
         "made": data_uri("image/webp", webp(square_tile(made[0], _TILE))) if made else None,
     }
 
