@@ -170,17 +170,34 @@ def serve(
     run_server(study, host=host, port=port, announce=announce)
 
 
-@rate.command(epilog="Example: [bold]a2ibench rate aggregate answers/*.json --study study[/bold]")
+@rate.command(
+    epilog="Examples: [bold]a2ibench rate aggregate answers/*.json --study study[/bold]; of ratings collected "
+    "elsewhere: [bold]a2ibench rate aggregate ratings.csv --scale 1-7 --column rater=WorkerId[/bold]"
+)
 def aggregate(
     ratings: Annotated[
         list[Path],
         typer.Argument(
             metavar="RATINGS...",
-            help="The raters' CSV or JSON files, a folder of them, the server's ratings.sqlite, or the study folder.",
+            help="The raters' CSV or JSON files, a folder of them, the server's ratings.sqlite, or the study folder. "
+            "Or a table of ratings collected elsewhere: rater, method, clip, rating.",
         ),
     ],
     study: Annotated[
         Path | None, typer.Option("--study", help="The study folder; not needed for answers that lie in it.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="PART=NAME",
+            help="Elsewhere collected: which column is what, as rater=WorkerId; repeatable. The parts: rater, method, "
+            "clip, rating; in pairs first, second, choice; ignore.",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="LOW-HIGH", help="Elsewhere collected: the scale, as 0-100; by default 1-5."),
     ] = None,
     results: Annotated[
         list[str] | None,
@@ -190,7 +207,10 @@ def aggregate(
             help="The run that was rated, or METHOD=RUN; repeatable. By default those the study was made from.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the tables go; by default STUDY/results.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the tables go; by default STUDY/results, or TABLE-results beside a table."),
+    ] = None,
     write_results: Annotated[
         bool, typer.Option("--write-results", help="Put the human score into the result.json of each run, too.")
     ] = False,
@@ -200,20 +220,40 @@ def aggregate(
     from a2ibench.files import check_writable
     from a2ibench.rating import column
     from a2ibench.rating.aggregate import aggregate as work_out
+    from a2ibench.rating.aggregate import aggregate_collected
+    from a2ibench.rating.collected import is_collected, read_collected
+    from a2ibench.rating.layout import parse_columns
     from a2ibench.rating.readers import read_ratings, study_of
+    from a2ibench.rating.scale import Scale
     from a2ibench.rating.study import Study
     from a2ibench.rating.tables import human_report, write_tables
     from a2ibench.results import Result
 
-    folder = study or study_of(ratings)
-    loaded = Study.load(folder)
-    answers = read_ratings(ratings, loaded)
-    runs = column.rated_runs(loaded, folder, results or [])
-    human = work_out(answers, loaded, {method: Result.load(run / "result.json") for method, run in runs.items()})
-    tables = out or folder / "results"
+    own = columns is not None or scale is not None
+    if own and study is not None:
+        raise A2IBenchError("--column and --scale are for ratings collected elsewhere; leave them out with --study.")
+    if study is None and (own or is_collected(ratings)):
+        collected = read_collected(
+            ratings, columns=parse_columns(columns or []), scale=None if scale is None else Scale.parse(scale)
+        )
+        for line in collected.said:
+            note(f"Read {line}")
+        runs = column.named_runs(results or [], collected.matrix.methods, "the ratings")
+        loaded = {method: Result.load(run / "result.json") for method, run in runs.items()}
+        human, names = aggregate_collected(collected, loaded), collected.matrix.raters
+        first = ratings[0]
+        tables = out or first.absolute().parent / f"{first.stem}-results"
+    else:
+        folder = study or study_of(ratings)
+        made = Study.load(folder)
+        answers = read_ratings(ratings, made)
+        runs = column.rated_runs(made, folder, results or [])
+        human = work_out(answers, made, {method: Result.load(run / "result.json") for method, run in runs.items()})
+        names = sorted({answer.rater for answer in answers.answers})
+        tables = out or folder / "results"
     check_writable(tables)  # before a result is changed
     written = column.write_results(human, runs) if write_results else []
-    files = write_tables(human, sorted({answer.rater for answer in answers.answers}), tables)
+    files = write_tables(human, names, tables)
     if as_json:
         print_json(human.model_dump())
     else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from a2ibench.escaping import csv_text, latex_text, markdown_text
 from a2ibench.files import save_image, write_text
-from a2ibench.rating.aggregate import Alpha, Findings, Human, MethodComparison, MethodRating
+from a2ibench.rating.correlation import Order
+from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, MethodRating
 from a2ibench.report import format_p
 
 if TYPE_CHECKING:
@@ -88,10 +89,16 @@ def _method_cells(row: MethodRating, likert: bool) -> list[str]:
     return [*cells, str(row.n)]
 
 
-def _heads(likert: bool) -> list[str]:
-    if likert:
-        return ["method", "mean ± sd", "95 % interval", "median", "ratings 1 · 2 · 3 · 4 · 5", "n"]
-    return ["method", "mean share won, %", "95 % interval", "strength", "lost · won", "n"]
+def _heads(human: Human) -> list[str]:
+    if human.design == "likert":
+        return ["method", "mean ± sd", "95 % interval", "median", f"ratings {' · '.join(human.steps)}", "n"]
+    return ["method", "mean share won, %", "95 % interval", "strength", " · ".join(_outcomes(human)), "n"]
+
+
+def _outcomes(human: Human) -> list[str]:
+    """What the counts of a pairwise histogram are of."""
+    tied = any(len(row.histogram) == 3 for row in human.everyone.methods)
+    return ["lost", "tied", "won"] if tied else ["lost", "won"]
 
 
 def _name(row: MethodRating) -> str:
@@ -104,8 +111,20 @@ def _about(human: Human) -> str:
     return f"{kept.raters} raters, {human.clip_count} clips; each {what} has {kept.raters_per_image} raters or more."
 
 
+def _source(human: Human) -> str:
+    suite = f", {markdown_text(human.suite)}" if human.suite else ""
+    what = "Study" if human.source == "study" else f"Ratings collected elsewhere{_on_scale(human)}, table"
+    return f"{what} `{human.study}`{suite}."
+
+
+def _on_scale(human: Human) -> str:
+    return f" on a scale of {human.scale[0]:g} to {human.scale[1]:g}" if human.design == "likert" else ""
+
+
 def _excluded(human: Human) -> str:
     rule = ", ".join(f"{_RULES[name]} ≥ {value:g}" for name, value in human.rule.items()) or "none"
+    if human.source == "table":
+        return "Nobody was left out: for ratings collected elsewhere no rule is known that was fixed beforehand."
     return f"Excluded by the pre-registered rule: {human.excluded} of {len(human.raters)} raters. Rule: {rule}."
 
 
@@ -119,12 +138,12 @@ def markdown(human: Human) -> str:
     lines = [
         f"# {markdown_text(human.title)}",
         "",
-        f"Study `{human.study}`, {markdown_text(human.suite)}. {_about(human)}",
+        f"{_source(human)} {_about(human)}",
         "",
     ]
     lines += [f"> {markdown_text(warning)}" for warning in human.warnings]
     lines += [""] * bool(human.warnings)
-    lines += _method_table(kept, likert)
+    lines += _method_table(human, kept)
     lines += [
         "",
         "The intervals hold for other raters and other clips than these (crossed random effects). "
@@ -144,7 +163,7 @@ def markdown(human: Human) -> str:
     lines += ["", "## The raters", "", f"Krippendorff's α ({kept.alpha.level}): {_alpha(kept.alpha)}.", ""]
     lines += [_excluded(human), "", *_rater_table(human)]
     if human.excluded:
-        lines += ["", "## With nobody left out", "", *_method_table(human.everyone, likert)]
+        lines += ["", "## With nobody left out", "", *_method_table(human, human.everyone)]
         lines += ["", f"Krippendorff's α ({human.everyone.alpha.level}): {_alpha(human.everyone.alpha)}."]
     if human.correlations:
         head = ["metric", "ρ", "95 % interval", "within methods", "images"]
@@ -160,12 +179,39 @@ def markdown(human: Human) -> str:
         ]
         lines += ["", "## Which metric agrees with people", "", *_grid(head, rows)]
         lines += ["", "Spearman's ρ with the mean rating of each image; the interval by a bootstrap over clips."]
+    lines += _orders(human)
     return "\n".join(lines) + "\n"
 
 
-def _method_table(found: Findings, likert: bool) -> list[str]:
+def _orders(human: Human) -> list[str]:
+    """Say how far each metric orders the methods as people do."""
+    if not human.orders:
+        return []
+    head = ["metric", "pairs alike", "95 % interval", "of those that people tell apart"]
+    rows = [
+        [markdown_text(o.metric), f"{o.alike:.1f} % of {o.pairs}", _span(o.low, o.high, 1), _told(o)]
+        for o in human.orders
+    ]
+    count = human.orders[0].methods
+    return [
+        "",
+        "## Which metric orders the methods as people do",
+        "",
+        *_grid(head, rows),
+        "",
+        f"The share of pairs of the {count} methods that the run's score orders as people do; a tie is half. "
+        "The interval speaks for other methods than these, and is wide with few of them.",
+    ]
+
+
+def _told(order: Order) -> str:
+    return f"{order.told_alike:g} of {order.told}" if order.told else "–"
+
+
+def _method_table(human: Human, found: Findings) -> list[str]:
+    likert = human.design == "likert"
     rows = [[markdown_text(row.method) + _CONTROL * row.control, *_method_cells(row, likert)] for row in found.methods]
-    return _grid(_heads(likert), rows)
+    return _grid(_heads(human), rows)
 
 
 def _rater_table(human: Human) -> list[str]:
@@ -197,7 +243,9 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def comma_separated(human: Human) -> str:
     """One row per method, all digits; an absent number is empty."""
     likert = human.design == "likert"
-    own = ["median", "sd", *(f"ratings_{i}" for i in range(1, 6))] if likert else ["lost", "won"]
+    own = (
+        ["median", "sd", *(f"ratings_{step.replace(' ', '_')}" for step in human.steps)] if likert else _outcomes(human)
+    )
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     tail = [] if likert else ["strength", "strength_low", "strength_high"]
@@ -227,7 +275,7 @@ def latex(human: Human) -> str:
     """Give the table for a paper; it needs the package booktabs."""
     likert = human.design == "likert"
     lines = [
-        f"% study {human.study}: {_about(human)}",
+        f"% {human.source} {human.study}: {_about(human)}",
         f"% {_excluded(human)}",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
@@ -275,7 +323,7 @@ def human_report(human: Human) -> "Group":
     parts: list[Table | Text] = [Text(f"{human.title}\n{_about(human)}")]
     rows = [[_name(row), *_method_cells(row, likert)] for row in kept.methods]
     # The counts of each rating are in human.md: here they would not fit.
-    parts.append(grid("Methods", _without_counts(_heads(likert)), [_without_counts(row) for row in rows]))
+    parts.append(grid("Methods", _without_counts(_heads(human)), [_without_counts(row) for row in rows]))
     if kept.comparisons:
         head = ["A", "B", "A − B" if likert else "A preferred", "p (Holm)"]
         rows = [[c.a, c.b, _versus(c, likert), format_p(c.p_value)] for c in kept.comparisons]
@@ -286,6 +334,10 @@ def human_report(human: Human) -> "Group":
         ]
         title = "Which metric agrees with people (Spearman)"
         parts.append(grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
+    if human.orders:
+        rows = [[o.metric, f"{o.alike:.0f} % of {o.pairs}", _span(o.low, o.high, 0), _told(o)] for o in human.orders]
+        title = "Which metric orders the methods as people do"
+        parts.append(grid(title, ["metric", "pairs alike", "95 % interval", "told apart"], rows))
     parts.append(Text(f"Krippendorff's alpha ({kept.alpha.level}): {_alpha(kept.alpha)}"))
     parts.append(Text(_excluded(human)))
     parts += [Text(f"{r.rater}: {'; '.join(r.excluded)}") for r in human.raters if r.excluded]
