@@ -184,7 +184,8 @@ def read_collected(
                 raise A2IBenchError(
                     f"{shown_path(file)}: these are more than {MOST_ANSWERS} ratings; is it the right file?"
                 )
-        said.append(f"{shown_path(file)}: {len(kept) - count} ratings; {layout.said}")
+        things = "ratings" if layout.design == "likert" else "choices"
+        said.append(f"{shown_path(file)}: {len(kept) - count} {things}; {layout.said}")
     if not kept:
         raise A2IBenchError(f"There is no rating in {', '.join(map(shown_path, paths))}; let somebody rate first.")
     design = next(iter(designs))

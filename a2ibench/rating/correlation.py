@@ -1,4 +1,4 @@
-"""Which automatic metric deserves trust? How each goes with people: over images by rank, over methods by their order."""
+"""Which automatic metric deserves trust? How each goes with people: by rank over images, by order over methods."""
 
 from collections.abc import Mapping
 from itertools import combinations

@@ -30,8 +30,9 @@ class MethodRating(_Model):
     clips: int
     """Of how many clips."""
     mean: float
-    """The mean rating, on `Human.scale`; or the mean share of comparisons won, in per cent: first of each rater on each clip,
-    then over these. Where answers are missing it may differ from the comparisons won (`histogram`) among `n`."""
+    """The mean rating, on `Human.scale`; or the mean share of comparisons won, in per cent, a tie being half: first of
+    each rater on each clip, then over these. Where answers are missing it may differ from the comparisons won
+    (`histogram`) among `n`."""
     low: float | None
     """The lower end of the 95 % interval for other raters and other clips; none where it can't be estimated."""
     high: float | None

@@ -194,7 +194,7 @@ class _Finder:
 
     def missing(self, roles: Sequence[str]) -> A2IBenchError:
         """Build the error for parts that no column holds."""
-        which = " or ".join([", ".join(roles[:-1]), roles[-1]] if len(roles) > 1 else roles)
+        which = " and the ".join([", the ".join(roles[:-1]), roles[-1]] if len(roles) > 1 else roles)
         found = ", ".join(shown(name, 30) for name in self.table.header[:12] if name)
         more = " …" if len(self.table.header) > 12 else ""
         hint = f"say which it is with --column {roles[0]}=NAME"

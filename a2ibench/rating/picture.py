@@ -79,6 +79,7 @@ def _subtitle(human: Human) -> str:
     alpha = "" if kept.alpha.value is None else f" · Krippendorff's alpha {kept.alpha.value:.2f}"
     left_out = f" · {human.excluded} left out by the rule" if human.excluded else ""
     suite = f"{human.suite} · " if human.suite else ""
+    suite += "collected elsewhere · " if human.source == "table" else ""
     return f"{suite}{human.clip_count} clips · {kept.raters} raters{left_out}{alpha} · 95 % intervals"
 
 

@@ -13,9 +13,11 @@ from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, M
 from a2ibench.report import format_p
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 
 _CONTROL = " (hidden control)"
+_LEGIBLE = 80
+"""A terminal so wide shows each table legibly, if with broken lines; a narrower one would break the numbers."""
 _RULES = {
     "least_answered": "share of the items answered",
     "least_consistency": "share of repeats answered alike",
@@ -298,46 +300,64 @@ def latex(human: Human) -> str:
 # ------------------------------------------------------------------------------------------------ terminal
 
 
+class _Grid:
+    """A table on the terminal; too wide for a narrow one, the lines ``column: value`` under each row's name."""
+
+    def __init__(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.title, self.head, self.rows = title, head, rows
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Choose between the two."""
+        from rich import box
+        from rich.measure import Measurement
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, title=Text(self.title, style="bold"), title_justify="left", pad_edge=False)
+        for index, name in enumerate(self.head):
+            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        wide = Measurement.get(console, options.update(max_width=10_000), table).maximum
+        if wide <= options.max_width or options.max_width >= _LEGIBLE:
+            yield table
+            return
+        yield Text(self.title, style="bold")
+        for row in self.rows:
+            yield Text(f"  {row[0]}", overflow="fold")
+            for name, value in zip(self.head[1:], row[1:], strict=True):
+                yield Text(f"    {name}: {value}", overflow="fold")
+
+
 def _without_counts(cells: Sequence[str]) -> list[str]:
     return [*cells[:-2], cells[-1]]
 
 
 def human_report(human: Human) -> "Group":
     """Lay the findings out for the terminal, legible at 80 columns and without colours."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     likert = human.design == "likert"
-
-    def grid(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
-        for index, name in enumerate(head):
-            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        return table
-
     kept = human.kept
-    parts: list[Table | Text] = [Text(f"{human.title}\n{_about(human)}")]
+    parts: list[RenderableType] = [Text(f"{human.title}\n{_about(human)}")]
     rows = [[_name(row), *_method_cells(row, likert)] for row in kept.methods]
     # The counts of each rating are in human.md: here they would not fit.
-    parts.append(grid("Methods", _without_counts(_heads(human)), [_without_counts(row) for row in rows]))
+    parts.append(_Grid("Methods", _without_counts(_heads(human)), [_without_counts(row) for row in rows]))
     if kept.comparisons:
         head = ["A", "B", "A − B" if likert else "A preferred", "p (Holm)"]
         rows = [[c.a, c.b, _versus(c, likert), format_p(c.p_value)] for c in kept.comparisons]
-        parts.append(grid("Between the methods", head, rows))
+        parts.append(_Grid("Between the methods", head, rows))
     if human.correlations:
         rows = [
             [c.metric, f"{c.rho:+.2f}", _span(c.low, c.high, 2), _or_dash(c.within, "+.2f")] for c in human.correlations
         ]
         title = "Which metric agrees with people (Spearman)"
-        parts.append(grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
+        parts.append(_Grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
     if human.orders:
         rows = [[o.metric, f"{o.alike:.0f} % of {o.pairs}", _span(o.low, o.high, 0), _told(o)] for o in human.orders]
         title = "Which metric orders the methods as people do"
-        parts.append(grid(title, ["metric", "pairs alike", "95 % interval", "told apart"], rows))
+        parts.append(_Grid(title, ["metric", "pairs alike", "95 % interval", "told apart"], rows))
     parts.append(Text(f"Krippendorff's alpha ({kept.alpha.level}): {_alpha(kept.alpha)}"))
     parts.append(Text(_excluded(human)))
     parts += [Text(f"{r.rater}: {'; '.join(r.excluded)}") for r in human.raters if r.excluded]
