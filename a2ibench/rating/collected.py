@@ -105,6 +105,8 @@ def is_collected(paths: Sequence[Path]) -> bool:
 
 def _is_table(file: Path) -> bool:
     try:
+        if not file.is_file():  # whoever opens a pipe may wait for ever
+            raise OSError
         with file.open("rb") as stream:
             head = stream.read(65_536)
     except OSError:

@@ -198,9 +198,10 @@ class _Finder:
         found = ", ".join(shown(name, 30) for name in self.table.header[:12] if name)
         more = " …" if len(self.table.header) > 12 else ""
         hint = f"say which it is with --column {roles[0]}=NAME"
-        if {"method", "clip"} & set(roles):
-            hint += ", with --column 'rating={method}_{clip}' where the names of the columns hold it, with --column "
-            hint += "image=NAME where a column holds paths METHOD/CLIP.png"
+        if "rating" in roles and {"method", "clip"} & set(roles):
+            hint += ", or --column 'rating={method}_{clip}' where the names of the columns hold it"
+        elif {"method", "clip"} <= set(roles):
+            hint += ", or --column image=NAME where a column holds paths METHOD/CLIP.png"
         return A2IBenchError(
             f"{self._file} has no column for the {which}, found: {found}{more}; {hint}, or, if these are answers of a "
             "study made here, give its folder with --study."
@@ -269,36 +270,41 @@ class _Finder:
             return self.layout(design, [columns])
         if design == "likert" and len(missing) == 2 and "rating" in missing and "image" not in needed:
             role = next(each for each in missing if each != "rating")
-            wide = self._wide(set(taken), is_number)
-            if wide:
+            wide = self._wide(role, taken, is_number)
+            if len(wide) > 1:
                 names = ", ".join(shown(self.table.header[place], 30) for place in wide[:8])
-                self.notes.insert(0, f"one column of ratings for each {role}: {names}{' …' if len(wide) > 8 else ''}")
+                self.notes.append(f"one column of ratings for each {role}: {names}{' …' if len(wide) > 8 else ''}")
                 return self.layout(
                     design, [{**columns, role: self.table.header[place], "rating": place} for place in wide]
                 )
         raise self.missing(missing)
 
-    def _wide(self, taken: set[int], is_number: IsNumber) -> list[int]:
-        """The columns that hold ratings, and nothing else."""
-        found: list[int] = []
-        texts: list[int] = []
-        beside = {place for role in ("seconds", "at", "status") if (place := self._optional(role)) is not None}
+    def _wide(self, role: str, taken: Sequence[int], is_number: IsNumber) -> list[int]:
+        """The columns of ratings, one for each method, rater or clip (`role`); nothing where it may be otherwise."""
+        rows = {fields for _, fields in self.table.rows}
+        if len({tuple(fields[place] for place in taken) for fields in rows}) < len(rows):
+            return []  # several rows of one thing: what tells them apart is a column of its own
+        found = []
+        beside = {place for each in ("seconds", "at", "status") if (place := self._optional(each)) is not None}
         for place, name in enumerate(self.table.header):
-            if not name or place in taken | beside | self.left_out or self.bare[place] in _BESIDE:
+            if not name or place in {*taken, *beside, *self.left_out} or self.bare[place] in _BESIDE:
                 continue
             kinds = [(line, fields[place], is_number(fields[place])) for line, fields in self.table.rows]
-            numbers = sum(kind is True for *_, kind in kinds)
+            numbers = any(kind is True for *_, kind in kinds)
             strange = [(line, text) for line, text, kind in kinds if kind is False]
-            if numbers and strange:
+            if strange and numbers:
                 line, text = strange[0]
                 raise A2IBenchError(
                     f"{self.table.where(line)}: the column {shown(name)} holds ratings, but here {shown(text)}; mend "
                     "it, or leave the column out with --column ignore=NAME."
                 )
-            (found if numbers else texts).append(place)
-        if texts:
-            names = ", ".join(shown(self.table.header[place], 30) for place in texts[:8])
-            self.notes.append(f"left out, without any number: {names}")
+            if strange:
+                raise A2IBenchError(
+                    f"{self._file} has no column for the {role}, and {shown(name)} may be it; say so with --column "
+                    f"{role}=NAME, or, if each other column is a {role}, leave this one out with --column ignore=NAME."
+                )
+            if numbers:
+                found.append(place)
         return found
 
     def _numbers(self, role: str) -> dict[str, int]:
