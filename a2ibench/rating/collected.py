@@ -195,9 +195,10 @@ def read_collected(
     what = [design, matrix.scale.name, sorted([item.clip_id, *item.methods] for item in matrix.items)]
     notes = []
     if rejected:
+        stand = "s stand" if rejected > 1 else " stands"
         notes.append(
-            f"{rejected} rating{'s' * (rejected > 1)} stand in rows with the status Rejected, and count; delete these "
-            "rows if they should not."
+            f"{rejected} rating{stand} in rows with the status Rejected, which count all the same; delete these rows if "
+            "they should not."
         )
     return Collected(
         matrix=matrix,
