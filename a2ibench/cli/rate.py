@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from a2ibench.cli.shared import DataOption, JsonOption, SuiteOption, app, console, note, print_json
 from a2ibench.errors import A2IBenchError, unknown
+
+if TYPE_CHECKING:
+    from a2ibench.rating.findings import Human
 
 rate = typer.Typer(
     name="rate",
@@ -219,38 +222,17 @@ def aggregate(
     """From answers to trusted ratings: means with intervals, agreement, exclusions, tables and a picture."""
     from a2ibench.files import check_writable
     from a2ibench.rating import column
-    from a2ibench.rating.aggregate import aggregate as work_out
-    from a2ibench.rating.aggregate import aggregate_collected
-    from a2ibench.rating.collected import is_collected, read_collected
-    from a2ibench.rating.layout import parse_columns
-    from a2ibench.rating.readers import read_ratings, study_of
-    from a2ibench.rating.scale import Scale
-    from a2ibench.rating.study import Study
+    from a2ibench.rating.collected import is_collected
     from a2ibench.rating.tables import human_report, write_tables
-    from a2ibench.results import Result
 
     own = columns is not None or scale is not None
     if own and study is not None:
         raise A2IBenchError("--column and --scale are for ratings collected elsewhere; leave them out with --study.")
     if study is None and (own or is_collected(ratings)):
-        collected = read_collected(
-            ratings, columns=parse_columns(columns or []), scale=None if scale is None else Scale.parse(scale)
-        )
-        for line in collected.said:
-            note(f"Read {line}")
-        runs = column.named_runs(results or [], collected.matrix.methods, "the ratings")
-        loaded = {method: Result.load(run / "result.json") for method, run in runs.items()}
-        human, names = aggregate_collected(collected, loaded), collected.matrix.raters
-        first = ratings[0]
-        tables = out or first.absolute().parent / f"{first.stem}-results"
+        human, names, runs, usual = _of_tables(ratings, columns or [], scale, results or [])
     else:
-        folder = study or study_of(ratings)
-        made = Study.load(folder)
-        answers = read_ratings(ratings, made)
-        runs = column.rated_runs(made, folder, results or [])
-        human = work_out(answers, made, {method: Result.load(run / "result.json") for method, run in runs.items()})
-        names = sorted({answer.rater for answer in answers.answers})
-        tables = out or folder / "results"
+        human, names, runs, usual = _of_study(ratings, study, results or [])
+    tables = out or usual
     check_writable(tables)  # before a result is changed
     written = column.write_results(human, runs) if write_results else []
     files = write_tables(human, names, tables)
@@ -262,3 +244,43 @@ def aggregate(
         note(f"Warning: {warning}")
     for file in [*files, *written]:
         note(f"wrote {file}")
+
+
+_Found: TypeAlias = "tuple[Human, list[str], dict[str, Path], Path]"
+"""What was found, the raters' names, the run of each method, and where the tables usually go."""
+
+
+def _of_study(ratings: list[Path], study: Path | None, results: list[str]) -> _Found:
+    """Aggregate the answers of a study."""
+    from a2ibench.rating.aggregate import aggregate as work_out
+    from a2ibench.rating.column import rated_runs
+    from a2ibench.rating.readers import read_ratings, study_of
+    from a2ibench.rating.study import Study
+    from a2ibench.results import Result
+
+    folder = study or study_of(ratings)
+    loaded = Study.load(folder)
+    answers = read_ratings(ratings, loaded)
+    runs = rated_runs(loaded, folder, results)
+    human = work_out(answers, loaded, {method: Result.load(run / "result.json") for method, run in runs.items()})
+    return human, sorted({answer.rater for answer in answers.answers}), runs, folder / "results"
+
+
+def _of_tables(ratings: list[Path], columns: list[str], scale: str | None, results: list[str]) -> _Found:
+    """Aggregate ratings collected elsewhere."""
+    from a2ibench.rating.aggregate import aggregate_collected
+    from a2ibench.rating.collected import read_collected
+    from a2ibench.rating.column import named_runs
+    from a2ibench.rating.names import parse_columns
+    from a2ibench.rating.scale import Scale
+    from a2ibench.results import Result
+
+    collected = read_collected(
+        ratings, columns=parse_columns(columns), scale=None if scale is None else Scale.parse(scale)
+    )
+    for line in collected.said:
+        note(f"Read {line}")
+    runs = named_runs(results, collected.matrix.methods, "the ratings")
+    human = aggregate_collected(collected, {method: Result.load(run / "result.json") for method, run in runs.items()})
+    first = ratings[0].absolute()
+    return human, collected.matrix.raters, runs, first.parent / f"{first.stem}-results"

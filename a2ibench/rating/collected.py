@@ -14,8 +14,9 @@ import numpy as np
 from a2ibench.dialects import UserTable, bare_name, read_table, shown, shown_path
 from a2ibench.errors import A2IBenchError
 from a2ibench.escaping import plain
-from a2ibench.rating.layout import Layout, Place, find_layout, is_known
+from a2ibench.rating.layout import Layout, Place, find_layout
 from a2ibench.rating.matrix import Matrix, Rated
+from a2ibench.rating.names import is_known
 from a2ibench.rating.readers import MOST_ANSWERS
 from a2ibench.rating.scale import Scale
 from a2ibench.rating.study import REAL, Design
@@ -160,6 +161,7 @@ def read_collected(
         number or off the scale, a choice names neither side, or two ratings contradict each other.
 
     """
+    scale = scale or Scale(step=None)
     kept: dict[tuple[str, str, tuple[str, ...]], _Rating] = {}
     designs: dict[Design, Path] = {}
     repeated, changed, rejected, said = 0, set(), 0, []
@@ -168,47 +170,44 @@ def read_collected(
         layout = find_layout(table, columns or {}, _is_number)
         designs.setdefault(layout.design, file)
         if len(designs) > 1:
-            first, second = (shown_path(path) for path in designs.values())
-            raise A2IBenchError(
-                f"{first} and {second} are of two designs, ratings and pairs; aggregate each by itself."
-            )
+            names = " and ".join(shown_path(path) for path in designs.values())
+            raise A2IBenchError(f"{names} are of two designs, ratings and pairs; aggregate each by itself.")
         count = len(kept)
-        for rating, refused in _ratings(table, layout, scale or Scale(step=None)):
+        for rating, refused in _ratings(table, layout, scale):
             rejected += refused
-            before = kept.setdefault((rating.rater, rating.clip, rating.methods), rating)
-            if before is not rating:
-                if before.value == rating.value:
-                    repeated += 1
-                else:
-                    changed.add(rating.rater)
-                    kept[rating.rater, rating.clip, rating.methods] = _later(before, rating)
-            if len(kept) > MOST_ANSWERS:
-                raise A2IBenchError(
-                    f"{shown_path(file)}: these are more than {MOST_ANSWERS} ratings; is it the right file?"
-                )
+            key = (rating.rater, rating.clip, rating.methods)
+            before = kept.setdefault(key, rating)
+            if before is rating:
+                continue
+            if before.value == rating.value:
+                repeated += 1
+            else:
+                changed.add(rating.rater)
+                kept[key] = _later(before, rating)
+        if len(kept) > MOST_ANSWERS:
+            raise A2IBenchError(f"These are more than {MOST_ANSWERS} ratings; aggregate parts of them.")
         things = "ratings" if layout.design == "likert" else "choices"
         said.append(f"{shown_path(file)}: {len(kept) - count} {things}; {layout.said}")
     if not kept:
         raise A2IBenchError(f"There is no rating in {', '.join(map(shown_path, paths))}; let somebody rate first.")
     design = next(iter(designs))
-    matrix = _matrix(design, [kept[key] for key in sorted(kept)], scale or Scale(step=None))
+    matrix = _matrix(design, [kept[key] for key in sorted(kept)], scale if design == "likert" else Scale())
     what = [design, matrix.scale.name, sorted([item.clip_id, *item.methods] for item in matrix.items)]
-    notes = []
-    if rejected:
-        stand = "s stand" if rejected > 1 else " stands"
-        notes.append(
-            f"{rejected} rating{stand} in rows with the status Rejected, which count all the same; delete these rows if "
-            "they should not."
-        )
     return Collected(
         matrix=matrix,
         title=plain(", ".join(file.name for file in table_files(paths)), 200),
         digest=hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12],
         repeated=repeated,
         changed=tuple(sorted(changed)),
-        notes=tuple(notes),
+        notes=_rejected(rejected),
         said=tuple(said),
     )
+
+
+def _rejected(count: int) -> tuple[str, ...]:
+    which = "1 rating stands in a row" if count == 1 else f"{count} ratings stand in rows"
+    note = f"{which} with the status Rejected; they count as all others do, so delete what should not."
+    return (note,) if count else ()
 
 
 def _matrix(design: Design, ratings: Sequence[_Rating], scale: Scale) -> Matrix:
@@ -265,7 +264,7 @@ def _ratings(table: UserTable, layout: Layout, scale: Scale) -> Iterator[tuple[_
         for group in layout.groups:
             parts = {role: fields[place] if isinstance(place, int) else place for role, place in group.items()}
             value = parts["rating" if layout.design == "likert" else "choice"]
-            if value.casefold() in _MISSING:
+            if value.casefold() in _MISSING or parts.get("mark", "true").casefold() != "true":
                 continue
             where = table.where(line)
             if "image" in parts:

@@ -7,55 +7,15 @@ from dataclasses import dataclass
 from a2ibench.dialects import UserTable, bare_name, shown, shown_path
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.escaping import plain
+from a2ibench.rating.names import ALIASES, BESIDE
 from a2ibench.rating.study import Design
 
-# The names of each column, bare; those of an earlier group are taken before those of a later one.
-_KNOWN: dict[str, tuple[str, ...]] = {
-    "rater": (
-        "rater raterid ratername raternumber",
-        "worker workerid annotator annotatorid participant participantid prolificpid prolificid subject subjectid user "
-        "userid username respondent respondentid judge judgeid evaluator evaluatorid assessor assessorid listener "
-        "listenerid observer observerid person personid",
-    ),
-    "method": (
-        "method methodid methodname",
-        "model modelid modelname system systemid systemname algorithm approach generator",
-        "condition",
-    ),
-    "clip": (
-        "clip clipid clipname",
-        "sound soundid audio audioid item itemid stimulus stimulusid sample sampleid video videoid ytid youtubeid",
-        "file filename imageid imagename prompt promptid",
-    ),
-    "rating": ("rating ratings", "score value likert stars", "relevance quality grade points answer response"),
-    "choice": ("choice chosen preferred preference better selected selection winner", "answer response vote result"),
-    "first": ("methoda modela systema method1 model1 system1 firstmethod firstmodel leftmethod leftmodel methodleft",
-              "a left first optiona option1"),
-    "second": ("methodb modelb systemb method2 model2 system2 secondmethod secondmodel rightmethod rightmodel "
-               "methodright", "b right second optionb option2"),
-    "winner": ("winner won preferred chosen",),
-    "loser": ("loser lost rejected",),
-    "seconds": ("seconds worktimeinseconds durationseconds durationinseconds secs",),
-    "at": ("at timestamp answeredat submittedat createdat datetime",),
-    "status": ("assignmentstatus",),
-}  # fmt: skip
-_ALIASES = {role: tuple(tuple(group.split()) for group in groups) for role, groups in _KNOWN.items()}
-_ALL = frozenset(name for groups in _ALIASES.values() for group in groups for name in group)
 _NEEDED: dict[Design, tuple[str, ...]] = {
     "likert": ("rater", "method", "clip", "rating"),
     "pairwise": ("rater", "clip", "first", "second", "choice"),
 }
-GIVEN = ("rater", "method", "clip", "rating", "first", "second", "choice", "seconds", "at", "image", "ignore")
-"""What `--column` may name."""
 _PART = re.compile(r"\{(\w+)\}")
 _PLACES = ("rater", "method", "clip", "first", "second", "n")
-# What stands beside ratings in forms and crowd platforms, and is none.
-_BESIDE_RATINGS = (
-    "hitid hittypeid assignmentid assignmentstatus accepttime submittime autoapprovaltime title description keywords "
-    "reward creationtime maxassignments age gender sex comment comments remarks notes country language index row "
-    "label email name consent approve reject lifetimeapprovalrate last30daysapprovalrate last7daysapprovalrate"
-)
-_BESIDE = frozenset(_BESIDE_RATINGS.split())
 IsNumber = Callable[[str], bool | None]
 Place = int | str
 """Where one of a rating's parts is found: in a column of its row, or as a text that is the same in all rows."""
@@ -79,34 +39,6 @@ class Layout:
     design: Design
     groups: tuple[Mapping[str, Place], ...]
     said: str
-
-
-def is_known(bare: str) -> bool:
-    """Whether a column of this `bare_name` is one that tables of ratings have."""
-    return bare in _ALL or re.sub(r"^(input|answer)|\d+$", "", bare) in _ALL
-
-
-def parse_columns(values: Sequence[str]) -> dict[str, list[str]]:
-    """Read ``rater=WorkerId`` and the like.
-
-    Raises
-    ------
-    A2IBenchError
-        If one is no such pair, names nothing that a rating has, or names it twice.
-
-    """
-    found: dict[str, list[str]] = {}
-    for text in values:
-        role, equals, name = text.partition("=")
-        if not equals or not name.strip():
-            raise A2IBenchError(f"{shown(text)} does not say which column is what; write for example rater=WorkerId.")
-        role = role.strip().lower()
-        if role not in GIVEN:
-            raise unknown("part of a rating that is called", plain(role, 40), GIVEN)
-        if role in found and role != "ignore":
-            raise A2IBenchError(f"--column names the {role} twice; name it once.")
-        found.setdefault(role, []).append(name.strip())
-    return found
 
 
 def find_layout(table: UserTable, given: Mapping[str, Sequence[str]], is_number: IsNumber) -> Layout:
@@ -173,7 +105,7 @@ class _Finder:
             name = self.given[role][0]
             return None if _PART.search(name) else self._named(name)
         others = {self._named(names[0]) for each, names in self.given.items() if not _PART.search(names[0])}
-        for names in _ALIASES.get(role, ())[:groups]:
+        for names in ALIASES.get(role, ())[:groups]:
             places = [i for i, bare in enumerate(self.bare) if bare in names and i not in self.left_out | others]
             if len(places) > 1:
                 first, second = (self.table.header[place] for place in places[:2])
@@ -238,19 +170,19 @@ class _Finder:
     def layout(self, design: Design, groups: Sequence[Mapping[str, Place]]) -> Layout:
         """Put the parts together, with those that may be there, and say what was taken for what."""
         beside = {role: place for role in ("seconds", "at", "status") if (place := self._optional(role)) is not None}
-        if len(groups) > 1:
+        if len(groups) > 1 and "mark" not in groups[0]:
             beside.pop("seconds", None)  # it is the time of all of them
         header = self.table.header
         parts = {role: header[place] for role, place in groups[0].items() if isinstance(place, int)}
         said = ", ".join(f"{role} = {shown(name, 30)}" for role, name in parts.items())
         if len(groups) > 1:
-            said += f" and so on, {len(groups)} ratings in each row"
+            said += " and so on" + (f", {len(groups)} ratings in each row" if "mark" not in groups[0] else ", one true")
         return Layout(design, tuple({**group, **beside} for group in groups), "; ".join([said, *self.notes]))
 
     def _optional(self, role: str) -> int | None:
         if role in self.given:
             return self.column(role)
-        places = [i for i, bare in enumerate(self.bare) if any(bare in names for names in _ALIASES[role])]
+        places = [i for i, bare in enumerate(self.bare) if any(bare in names for names in ALIASES[role])]
         places = [place for place in places if place not in self.left_out]
         return places[0] if len(places) == 1 else None
 
@@ -287,7 +219,7 @@ class _Finder:
         found = []
         beside = {place for each in ("seconds", "at", "status") if (place := self._optional(each)) is not None}
         for place, name in enumerate(self.table.header):
-            if not name or place in {*taken, *beside, *self.left_out} or self.bare[place] in _BESIDE:
+            if not name or place in {*taken, *beside, *self.left_out} or self.bare[place] in BESIDE:
                 continue
             kinds = [(line, fields[place], is_number(fields[place])) for line, fields in self.table.rows]
             numbers = any(kind is True for *_, kind in kinds)
@@ -312,7 +244,7 @@ class _Finder:
         found = {}
         for place, bare in enumerate(self.bare):
             match = re.fullmatch(r"(.*?[^\d])(\d+)", bare)
-            if match and place not in self.left_out and any(match[1] in names for names in _ALIASES[role]):
+            if match and place not in self.left_out and any(match[1] in names for names in ALIASES[role]):
                 found[match[2]] = place
         return found
 
@@ -323,6 +255,8 @@ class _Finder:
             return []
         numbers = self._numbers(value)
         others = {role: found for role in needed[:-1] if len(found := self._numbers(role)) > 1}
+        if len(numbers) > 1 and not others and value == "rating":
+            return self._marks(needed, numbers)
         if len(numbers) < 2 or not others:
             return []
         for role, found in others.items():
@@ -337,6 +271,14 @@ class _Finder:
             {**shared, **{role: found[number] for role, found in others.items()}, value: numbers[number]}
             for number in sorted(numbers, key=int)
         ]
+
+    def _marks(self, needed: Sequence[str], numbers: Mapping[str, int]) -> list[Mapping[str, Place]]:
+        """One rating per row, as the column that holds "true": rating.1, rating.2 …, as Mechanical Turk's forms do."""
+        fields = {fields[place].casefold() for _, fields in self.table.rows for place in numbers.values()}
+        if not fields <= {"true", "false", ""}:
+            return []
+        shared = {role: self.needed(role) for role in needed[:-1]}
+        return [{**shared, "rating": str(int(step)), "mark": place} for step, place in numbers.items()]
 
     # ------------------------------------------------------------------------------------------------ patterns
 

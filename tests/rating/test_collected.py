@@ -15,7 +15,7 @@ from a2ibench.rating.aggregate import UNPROTECTED, aggregate, aggregate_collecte
 from a2ibench.rating.collected import read_collected
 from a2ibench.rating.column import human_scores
 from a2ibench.rating.correlation import orders
-from a2ibench.rating.layout import parse_columns
+from a2ibench.rating.names import parse_columns
 from a2ibench.rating.picture import human_picture
 from a2ibench.rating.scale import Scale
 from a2ibench.rating.tables import human_report, write_tables
@@ -81,6 +81,13 @@ LAYOUTS = {
     "numbered by a pattern": (
         table("who,c1,m1,v1,c2,m2,v2", numbered()),
         ("rater=who", "clip=c{n}", "method=m{n}", "rating=v{n}"),
+    ),
+    "marks": (
+        table(
+            "WorkerId,Input.method,Input.clip," + ",".join(f"Answer.rating.{i}" for i in range(1, 6)),
+            [(r, m, c, *("true" if i == v else "false" for i in range(1, 6))) for r, m, c, v in ROWS],
+        ),
+        (),
     ),
     "one row per rater": (table(f"rater,{','.join(WIDE_NAMES)}", per_rater()), ("rating={method}_{clip}",)),
     "with words": (table("rater,method,clip,rating", [(r, m, c, f"{v} - fine") for r, m, c, v in ROWS]), ()),
@@ -215,7 +222,7 @@ def test_the_later_of_two_ratings_counts_where_a_time_tells(tmp_path):
 def test_rejected_work_is_warned_of_and_the_digest_is_of_what_was_rated(tmp_path):
     head = "rater,method,clip,rating,AssignmentStatus"
     found = read(tmp_path, table(head, [("r", "m", "c", 2, "Rejected"), ("s", "m", "c", 3, "Approved")]))
-    assert "1 rating stands in rows with the status Rejected" in found.notes[0]
+    assert "1 rating stands in a row with the status Rejected" in found.notes[0]
     more = read(tmp_path, table(head, [(r, "m", "c", 3, "Approved") for r in "rstu"]))
     other = read(tmp_path, table(head, [("r", "m", "d", 2, "x")]))
     assert found.digest == more.digest != other.digest
