@@ -2,71 +2,20 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics.stats import SEED, wilson_interval
+from a2ibench.rating.findings import Correlation, Findings, Order
 from a2ibench.results import HUMAN, Result
-
-if TYPE_CHECKING:
-    from a2ibench.rating.findings import Findings
 
 FloatArray = NDArray[np.float64]
 RESAMPLES = 2000
 
 
-class Correlation(BaseModel):
-    """How one metric goes with the mean human rating of each image; positive where it agrees with people."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    metric: str
-    """The metric."""
-    rho: float
-    """Spearman's rank correlation over all images."""
-    low: float | None
-    """The lower end of its 95 % interval, by a bootstrap over clips; none with fewer than three clips."""
-    high: float | None
-    """The upper end."""
-    within: float | None
-    """The mean over the methods of the correlation among the images of one method: what is left of `rho` when the
-    metric can't profit from telling methods apart."""
-    images: int
-    """How many images."""
-    signature: str
-    """The metric's signature."""
-
-
-class Order(BaseModel):
-    """How one metric orders the methods beside how people do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    metric: str
-    """The metric."""
-    alike: float
-    """The share of pairs of methods that the metric orders as people do, in per cent; a tie of either is half."""
-    low: float
-    """The lower end of its 95 % interval, for other methods than these."""
-    high: float
-    """The upper end."""
-    pairs: int
-    """How many pairs."""
-    told: int
-    """How many of them people tell apart (p < 0.05 after Holm's correction)."""
-    told_alike: float
-    """How many of these the metric orders as people do; a tie of the metric is half."""
-    methods: int
-    """How many methods."""
-    signature: str
-    """The metric's signature."""
-
-
-def orders(human: "Findings", results: Mapping[str, Result]) -> list[Order]:
+def orders(human: Findings, results: Mapping[str, Result]) -> list[Order]:
     """Compare how each metric orders the methods with how people do.
 
     The interval is Wilson's for half as many independent pairs as there are methods. Pairs share methods, so they

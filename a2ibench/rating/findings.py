@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
-from a2ibench.rating.correlation import Correlation, Order
 from a2ibench.rating.study import Design
 
 
@@ -125,6 +124,49 @@ class RaterConduct(_Model):
     """The mean rating of the real images, or the share of control pairs in which the real image was chosen."""
     excluded: list[str]
     """Why the rater was left out; empty for all others."""
+
+
+class Correlation(_Model):
+    """How one metric goes with the mean human rating of each image; positive where it agrees with people."""
+
+    metric: str
+    """The metric."""
+    rho: float
+    """Spearman's rank correlation over all images."""
+    low: float | None
+    """The lower end of its 95 % interval, by a bootstrap over clips; none with fewer than three clips."""
+    high: float | None
+    """The upper end."""
+    within: float | None
+    """The mean over the methods of the correlation among the images of one method: what is left of `rho` when the
+    metric can't profit from telling methods apart."""
+    images: int
+    """How many images."""
+    signature: str
+    """The metric's signature."""
+
+
+class Order(_Model):
+    """How one metric orders the methods beside how people do."""
+
+    metric: str
+    """The metric."""
+    alike: float
+    """The share of pairs of methods that the metric orders as people do, in per cent; a tie of either is half."""
+    low: float
+    """The lower end of its 95 % interval, for other methods than these."""
+    high: float
+    """The upper end."""
+    pairs: int
+    """How many pairs."""
+    told: int
+    """How many of them people tell apart (p < 0.05 after Holm's correction)."""
+    told_alike: float
+    """How many of these the metric orders as people do; a tie of the metric is half."""
+    methods: int
+    """How many methods."""
+    signature: str
+    """The metric's signature."""
 
 
 class Human(_Model):

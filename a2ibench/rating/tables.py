@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from a2ibench.escaping import csv_text, latex_text, markdown_text
 from a2ibench.files import save_image, write_text
-from a2ibench.rating.correlation import Order
-from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, MethodRating
+from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, MethodRating, Order
 from a2ibench.report import format_p
 
 if TYPE_CHECKING:
