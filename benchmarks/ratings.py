@@ -3,7 +3,8 @@
 Each study draws raters, clips and everything else anew from a known truth. The ratings are rounded to 1 … 5, so the
 means near the ends are as skewed as real ones. As JSON: the share of 95 % intervals that hold the true mean
 (ours; the pigeonhole bootstrap of Owen 2007; the usual sd/sqrt(n)), and the share of p-values below 0.05 where two
-methods do not differ (ours; sign flips of whole clips; of whole raters).
+methods do not differ (ours; sign flips of whole clips; of whole raters). Last, how often the interval of the share
+of pairs of methods that a metric orders as people do holds that share among all methods.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import numpy as np
 
 from a2ibench.metrics.crossed import crossed_mean, crossed_p_value
 from a2ibench.metrics.preferences import bradley_terry
-from a2ibench.metrics.stats import paired_difference
+from a2ibench.metrics.stats import paired_difference, wilson_interval
 
 RATERS, CLIPS = 17, 15
 # The mean, and the standard deviations of raters, clips and the rest, before rounding.
@@ -122,6 +123,18 @@ def _wins(
     return wins
 
 
+def orders_covered(methods: int, correlation: float, count: int) -> float:
+    """How often the interval of the pairs ordered alike holds the share among all methods there could be."""
+    rng = np.random.default_rng(5)
+    people, rest = rng.standard_normal((2, count, methods))
+    metric = correlation * people + np.sqrt(1 - correlation**2) * rest
+    i, j = np.triu_indices(methods, 1)
+    alike = ((people[:, i] - people[:, j]) * (metric[:, i] - metric[:, j]) > 0).mean(axis=1)
+    truth = 100 * (0.5 + np.arcsin(correlation) / np.pi)
+    intervals = [wilson_interval(share * methods / 2, methods / 2) for share in alike]
+    return float(np.mean([low <= truth <= high for low, high in intervals]))
+
+
 def main() -> None:
     """Print everything as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -144,6 +157,10 @@ def main() -> None:
         "coverage": coverage,
         "false alarms": false_alarms(count // 4),
         "coverage of strengths": round(strengths_covered(count // 8), 3),
+        "coverage of pairs ordered alike": {
+            f"{methods} methods": {f"r = {r}": orders_covered(methods, r, count) for r in (0.0, 0.5, 0.8, 0.95)}
+            for methods in (3, 4, 6, 10, 20)
+        },
     }
     print(json.dumps(found, indent=1))
 

@@ -161,8 +161,10 @@ def bca_interval(drawn: FloatArray, values: FloatArray, level: float = 0.95) -> 
     return Interval(float(low), float(high))
 
 
-def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
+def wilson_interval(successes: float, n: float, *, level: float = 0.95) -> Interval:
     """Wilson's interval (1927) of a share, **in per cent** like the scores; sound at 0 and 100 % too.
+
+    Where observations are not independent, `n` is how many independent ones they are worth: not always a whole number.
 
     Raises
     ------

@@ -68,6 +68,7 @@ def test_there_are_modules_to_look_at():
 
 LAYERS = (
     ("errors", "files", "progress", "registry", "text"),
+    ("dialects",),
     ("media",),
     ("weights",),
     ("tasks",),

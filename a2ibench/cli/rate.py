@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from a2ibench.cli.shared import DataOption, JsonOption, SuiteOption, app, console, note, print_json
 from a2ibench.errors import A2IBenchError, unknown
+
+if TYPE_CHECKING:
+    from a2ibench.rating.findings import Human
 
 rate = typer.Typer(
     name="rate",
@@ -170,17 +173,34 @@ def serve(
     run_server(study, host=host, port=port, announce=announce)
 
 
-@rate.command(epilog="Example: [bold]a2ibench rate aggregate answers/*.json --study study[/bold]")
+@rate.command(
+    epilog="Examples: [bold]a2ibench rate aggregate answers/*.json --study study[/bold]; of ratings collected "
+    "elsewhere: [bold]a2ibench rate aggregate ratings.csv --scale 1-7 --column rater=WorkerId[/bold]"
+)
 def aggregate(
     ratings: Annotated[
         list[Path],
         typer.Argument(
             metavar="RATINGS...",
-            help="The raters' CSV or JSON files, a folder of them, the server's ratings.sqlite, or the study folder.",
+            help="The raters' CSV or JSON files, a folder of them, the server's ratings.sqlite, or the study folder. "
+            "Or a table of ratings collected elsewhere: rater, method, clip, rating.",
         ),
     ],
     study: Annotated[
         Path | None, typer.Option("--study", help="The study folder; not needed for answers that lie in it.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="PART=NAME",
+            help="Elsewhere collected: which column is what, as rater=WorkerId; repeatable. The parts: rater, method, "
+            "clip, rating; in pairs first, second, choice; ignore.",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="LOW-HIGH", help="Elsewhere collected: the scale, as 0-100; by default 1-5."),
     ] = None,
     results: Annotated[
         list[str] | None,
@@ -190,7 +210,10 @@ def aggregate(
             help="The run that was rated, or METHOD=RUN; repeatable. By default those the study was made from.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the tables go; by default STUDY/results.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the tables go; by default STUDY/results, or TABLE-results beside a table."),
+    ] = None,
     write_results: Annotated[
         bool, typer.Option("--write-results", help="Put the human score into the result.json of each run, too.")
     ] = False,
@@ -199,21 +222,20 @@ def aggregate(
     """From answers to trusted ratings: means with intervals, agreement, exclusions, tables and a picture."""
     from a2ibench.files import check_writable
     from a2ibench.rating import column
-    from a2ibench.rating.aggregate import aggregate as work_out
-    from a2ibench.rating.readers import read_ratings, study_of
-    from a2ibench.rating.study import Study
+    from a2ibench.rating.collected import is_collected
     from a2ibench.rating.tables import human_report, write_tables
-    from a2ibench.results import Result
 
-    folder = study or study_of(ratings)
-    loaded = Study.load(folder)
-    answers = read_ratings(ratings, loaded)
-    runs = column.rated_runs(loaded, folder, results or [])
-    human = work_out(answers, loaded, {method: Result.load(run / "result.json") for method, run in runs.items()})
-    tables = out or folder / "results"
+    own = columns is not None or scale is not None
+    if own and study is not None:
+        raise A2IBenchError("--column and --scale are for ratings collected elsewhere; leave them out with --study.")
+    if study is None and (own or is_collected(ratings)):
+        human, names, runs, usual = _of_tables(ratings, columns or [], scale, results or [])
+    else:
+        human, names, runs, usual = _of_study(ratings, study, results or [])
+    tables = out or usual
     check_writable(tables)  # before a result is changed
     written = column.write_results(human, runs) if write_results else []
-    files = write_tables(human, sorted({answer.rater for answer in answers.answers}), tables)
+    files = write_tables(human, names, tables)
     if as_json:
         print_json(human.model_dump())
     else:
@@ -222,3 +244,43 @@ def aggregate(
         note(f"Warning: {warning}")
     for file in [*files, *written]:
         note(f"wrote {file}")
+
+
+_Found: TypeAlias = "tuple[Human, list[str], dict[str, Path], Path]"
+"""What was found, the raters' names, the run of each method, and where the tables usually go."""
+
+
+def _of_study(ratings: list[Path], study: Path | None, results: list[str]) -> _Found:
+    """Aggregate the answers of a study."""
+    from a2ibench.rating.aggregate import aggregate as work_out
+    from a2ibench.rating.column import rated_runs
+    from a2ibench.rating.readers import read_ratings, study_of
+    from a2ibench.rating.study import Study
+    from a2ibench.results import Result
+
+    folder = study or study_of(ratings)
+    loaded = Study.load(folder)
+    answers = read_ratings(ratings, loaded)
+    runs = rated_runs(loaded, folder, results)
+    human = work_out(answers, loaded, {method: Result.load(run / "result.json") for method, run in runs.items()})
+    return human, sorted({answer.rater for answer in answers.answers}), runs, folder / "results"
+
+
+def _of_tables(ratings: list[Path], columns: list[str], scale: str | None, results: list[str]) -> _Found:
+    """Aggregate ratings collected elsewhere."""
+    from a2ibench.rating.aggregate import aggregate_collected
+    from a2ibench.rating.collected import read_collected
+    from a2ibench.rating.column import named_runs
+    from a2ibench.rating.names import parse_columns
+    from a2ibench.rating.scale import Scale
+    from a2ibench.results import Result
+
+    collected = read_collected(
+        ratings, columns=parse_columns(columns), scale=None if scale is None else Scale.parse(scale)
+    )
+    for line in collected.said:
+        note(f"Read {line}")
+    runs = named_runs(results, collected.matrix.methods, "the ratings")
+    human = aggregate_collected(collected, {method: Result.load(run / "result.json") for method, run in runs.items()})
+    first = ratings[0].absolute()
+    return human, collected.matrix.raters, runs, first.parent / f"{first.stem}-results"

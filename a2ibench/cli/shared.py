@@ -1,5 +1,7 @@
 """What the commands share: the application, the options, progress and printing."""
 
+import codecs
+import io
 import json
 import sys
 import time
@@ -14,6 +16,9 @@ from typer.core import TyperGroup
 from a2ibench.errors import A2IBenchError
 
 _EVERY = 30.0  # seconds between two lines of progress in a log file
+
+
+_PLAIN = {"±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">="}
 
 
 class _InOrder(TyperGroup):
@@ -134,10 +139,20 @@ def _lines(name: str, total: int) -> Callable[..., None]:
 
 
 def console() -> Any:
-    """Open stdout for tables."""
+    """Open stdout for tables, with plain characters where its encoding lacks others."""
     from rich.console import Console
 
+    codecs.register_error("a2ibench", _plain_characters)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="a2ibench")
     return Console()
+
+
+def _plain_characters(error: UnicodeError) -> tuple[str, int]:
+    """Write ``+-`` for ``±`` and the like where a terminal or a pipe can't show it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def print_json(value: Any) -> None:

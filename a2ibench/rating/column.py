@@ -6,8 +6,9 @@ from pathlib import Path
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import sha256_file
 from a2ibench.metrics import Signature
-from a2ibench.rating.aggregate import Human
+from a2ibench.rating.findings import Human
 from a2ibench.rating.make import Run
+from a2ibench.rating.scale import Scale
 from a2ibench.rating.study import Study
 from a2ibench.results import HUMAN, Result, Score
 
@@ -20,10 +21,10 @@ def human_scores(human: Human) -> dict[str, Score]:
         (
             ("v", "1"),
             ("design", human.design),
-            *([("scale", "1-5")] if likert else []),
+            *([("scale", Scale(*human.scale).name)] if likert else []),
             ("items", str(human.clip_count)),
             ("raters", str(human.kept.raters)),
-            ("study", human.study),
+            (human.source, human.study),
         ),
     )
     found = {}
@@ -68,7 +69,7 @@ def rated_runs(study: Study, folder: Path, given: Sequence[str] = ()) -> dict[st
 
     """
     if given:
-        found = dict(_named(text, study) for text in given)
+        found = named_runs(given, study.methods, "the study")
     else:
         known = {method: folder / path for method, path in study.runs.items()}
         found = {method: run for method, run in known.items() if (run / "result.json").is_file()}
@@ -77,15 +78,34 @@ def rated_runs(study: Study, folder: Path, given: Sequence[str] = ()) -> dict[st
     return found
 
 
-def _named(text: str, study: Study) -> tuple[str, Path]:
+def named_runs(given: Sequence[str], methods: Sequence[str], where: str) -> dict[str, Path]:
+    """Find the runs that are given, as ``FOLDER`` or ``METHOD=FOLDER``, of `methods`, which stand in `where`.
+
+    Raises
+    ------
+    A2IBenchError
+        If one has no result, is of none of the methods, or there are two of one method.
+
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        method, run = _named(text, methods, where)
+        if found.setdefault(method, run) != run:
+            raise A2IBenchError(
+                f"{found[method]} and {run} are both of the method {method}; give the one that was rated."
+            )
+    return found
+
+
+def _named(text: str, methods: Sequence[str], where: str) -> tuple[str, Path]:
     name, equals, path = text.partition("=")
     if not equals or Path(text).exists():
         name, path = "", text
     run = Path(path)
     run = run.parent if run.name == "result.json" else run
     method = name or Result.load(run / "result.json").method
-    if method not in study.methods:
-        raise unknown("method in the study that is called", method, study.methods)
+    if method not in methods:
+        raise unknown(f"method in {where} that is called", method, methods)
     return method, run
 
 
@@ -130,7 +150,7 @@ def write_results(human: Human, runs: Mapping[str, Path]) -> list[Path]:
             raise A2IBenchError(f"{file} is of other clips than the study; give the run whose images were rated.")
         others = [score for score in result.scores if score.metric != HUMAN]
         before = [score for score in result.scores if score.metric == HUMAN]
-        if before and not before[0].signature.endswith(f"|study:{human.study}"):
+        if before and not before[0].signature.endswith(f"|{human.source}:{human.study}"):
             raise A2IBenchError(
                 f"{file} holds the human score of another study ({before[0].signature}); score the run anew to drop it."
             )

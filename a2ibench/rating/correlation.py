@@ -1,39 +1,78 @@
-"""Which automatic metric deserves trust? The rank correlation of each with the human ratings of the same images."""
+"""Which automatic metric deserves trust? How each goes with people: by rank over images, by order over methods."""
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics.stats import SEED
-from a2ibench.results import Result
+from a2ibench.metrics.stats import SEED, wilson_interval
+from a2ibench.rating.findings import Correlation, Findings, Order
+from a2ibench.results import HUMAN, Result
 
 FloatArray = NDArray[np.float64]
 RESAMPLES = 2000
 
 
-class Correlation(BaseModel):
-    """How one metric goes with the mean human rating of each image; positive where it agrees with people."""
+def orders(human: Findings, results: Mapping[str, Result]) -> list[Order]:
+    """Compare how each metric orders the methods with how people do.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    The interval is Wilson's for half as many independent pairs as there are methods. Pairs share methods, so they
+    are not independent; a mean over all pairs of k methods varies at most as one over k / 2 independent pairs does
+    (Hoeffding 1948, "A class of statistics with asymptotically normal distribution", theorem 5.2).
 
-    metric: str
-    """The metric."""
-    rho: float
-    """Spearman's rank correlation over all images."""
-    low: float | None
-    """The lower end of its 95 % interval, by a bootstrap over clips; none with fewer than three clips."""
-    high: float | None
-    """The upper end."""
-    within: float | None
-    """The mean over the methods of the correlation among the images of one method: what is left of `rho` when the
-    metric can't profit from telling methods apart."""
-    images: int
-    """How many images."""
-    signature: str
-    """The metric's signature."""
+    Parameters
+    ----------
+    human
+        What people found.
+    results
+        The result of a method; its score is the whole run's, as on a board.
+
+    Returns
+    -------
+    One for each metric that all results have with one signature, the highest first; none with fewer than two methods.
+
+    """
+    means = {row.method: row.mean for row in human.methods if not row.control and row.method in results}
+    if len(means) < 2:
+        return []
+    told = {frozenset((pair.a, pair.b)) for pair in human.comparisons if pair.p_value < 0.05}
+    found = []
+    for metric, signature in _shared({method: results[method] for method in means}):
+        scores = {
+            method: score.value if score.higher_is_better else -score.value
+            for method in means
+            for score in results[method].scores
+            if score.metric == metric
+        }
+        pairs = list(combinations(sorted(means), 2))
+        right = {
+            frozenset((a, b)): (1 + np.sign(means[a] - means[b]) * np.sign(scores[a] - scores[b])) / 2 for a, b in pairs
+        }
+        share = float(np.mean(list(right.values())))
+        low, high = wilson_interval(share * len(means) / 2, len(means) / 2)
+        found.append(
+            Order(
+                metric=metric,
+                alike=100 * share,
+                low=low,
+                high=high,
+                pairs=len(pairs),
+                told=len(told & right.keys()),
+                told_alike=float(sum(value for pair, value in right.items() if pair in told)),
+                methods=len(means),
+                signature=signature,
+            )
+        )
+    return sorted(found, key=lambda one: (-one.alike, one.metric))
+
+
+def _shared(results: Mapping[str, Result]) -> list[tuple[str, str]]:
+    """The metrics, with their signatures, that all results have alike; not the ratings themselves."""
+    signatures = [{score.metric: score.signature for score in result.scores} for result in results.values()]
+    shared = set.intersection(*(set(one.items()) for one in signatures))
+    return sorted(one for one in shared if one[0] != HUMAN)
 
 
 def correlate(human: Mapping[str, Mapping[str, float]], results: Mapping[str, Result], clips: str) -> list[Correlation]:
@@ -67,10 +106,8 @@ def correlate(human: Mapping[str, Mapping[str, float]], results: Mapping[str, Re
             )
     if not results:
         return []
-    signatures = [{score.metric: score.signature for score in result.scores} for result in results.values()]
-    shared = set.intersection(*(set(one.items()) for one in signatures))
     found = []
-    for metric, signature in sorted(shared):
+    for metric, signature in _shared(results):
         table = {
             method: {clip: result.items.get(clip, {}).get(metric) for clip in human.get(method, {})}
             for method, result in results.items()

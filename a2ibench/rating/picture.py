@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from PIL import Image, ImageDraw
 
 from a2ibench.pictures.sheets import FAINT, GREY, INK, MARGIN, PAPER, fit, font
-from a2ibench.rating.aggregate import Human, MethodRating
+from a2ibench.rating.findings import Human, MethodRating
 
 _ROW = 96
 _BAR = 48
@@ -18,7 +18,8 @@ _WIDTH = 1980
 # From red to blue over the paper's grey: told apart by the colour-blind, and in print by their lightness.
 _RATINGS = ((158, 42, 72), (231, 150, 126), (226, 221, 211), (141, 178, 208), (38, 92, 148))
 _OUTCOMES = (_RATINGS[1], _RATINGS[4])
-_DARK = frozenset({_RATINGS[0], _RATINGS[4]})
+_TIED = (_RATINGS[1], _RATINGS[2], _RATINGS[4])
+_DARK = 140  # the grey below which letters on a colour are light
 
 
 def human_picture(human: Human) -> Image.Image:
@@ -38,16 +39,18 @@ def human_picture(human: Human) -> Image.Image:
     draw.text((MARGIN, 44), fit(human.title, 38, room), INK, font(38), anchor="lt")
     draw.text((MARGIN, 96), fit(_subtitle(human), 22, room), GREY, font(22), anchor="lt")
     ends = [_top(row, likert) for row in rows]
-    low, high = _range(ends, likert)
+    low, high = human.scale if likert else _range(ends)
+    steps = human.steps if likert else ["lost", "tied", "won"] if len(rows[0].histogram) == 3 else ["lost", "won"]
+    colours = _colours(len(steps)) if likert else _TIED if len(steps) == 3 else _OUTCOMES
 
     def across(value: float) -> float:
         return _SCALE[0] + (value - low) / (high - low) * (_SCALE[1] - _SCALE[0])
 
     bottom = _TOP + len(rows) * _ROW + gap
-    _legend(draw, likert)
-    _axis(draw, across, _ticks(low, high, likert), bottom - 14)
+    _legend(draw, steps, colours, "ratings" if likert else "comparisons")
+    _axis(draw, across, _rating_ticks(low, high) if likert else _ticks(low, high), bottom - 14)
     draw.text((_SCALE[0], 172), "mean rating" if likert else "strength, log odds", INK, font(22), anchor="ls")
-    left = [sum(row.histogram[:2]) + row.histogram[2] / 2 if likert else row.n / 2 for row in rows]
+    left = [_lower_half(row.histogram) if likert else row.n / 2 for row in rows]
     shares = [part / row.n for part, row in zip(left, rows, strict=True)]
     # The middle of the middle rating stands on one line for all, so that one sees which way a method leans.
     unit = (_BARS[1] - _BARS[0]) / (max(shares) + max(1 - share for share in shares))
@@ -63,7 +66,7 @@ def human_picture(human: Human) -> Image.Image:
         name = f"{row.method} (control)" if row.control else row.method
         draw.text((_NAMES[0], middle - 3), fit(name, 28, _NAMES[1] - _NAMES[0]), colour, font(28), anchor="ls")
         draw.text((_NAMES[0], middle + 26), below, GREY, font(19), anchor="ls")
-        _stack(draw, row, (centre - share * unit, y), unit, _RATINGS if likert else _OUTCOMES)
+        _stack(draw, row, (centre - share * unit, y), unit, colours)
         _interval(sheet, end, across, middle, colour)
         first, second = _words(row, likert)
         draw.text((_NUMBERS, middle - 3), first, colour, font(28), anchor="ls")
@@ -75,7 +78,29 @@ def _subtitle(human: Human) -> str:
     kept = human.kept
     alpha = "" if kept.alpha.value is None else f" · Krippendorff's alpha {kept.alpha.value:.2f}"
     left_out = f" · {human.excluded} left out by the rule" if human.excluded else ""
-    return f"{human.suite} · {human.clip_count} clips · {kept.raters} raters{left_out}{alpha} · 95 % intervals"
+    suite = f"{human.suite} · " if human.suite else ""
+    suite += "collected elsewhere · " if human.source == "table" else ""
+    return f"{suite}{human.clip_count} clips · {kept.raters} raters{left_out}{alpha} · 95 % intervals"
+
+
+def _lower_half(histogram: Sequence[int]) -> float:
+    """How many ratings lie below the middle of the scale, those of a middle step by half."""
+    half, odd = divmod(len(histogram), 2)
+    return sum(histogram[:half]) + (histogram[half] / 2 if odd else 0)
+
+
+def _colours(count: int) -> Sequence[tuple[int, int, int]]:
+    """As many colours from red to blue as the scale has steps, between the five of `_RATINGS`."""
+    if count == len(_RATINGS):
+        return _RATINGS
+    places = [index * (len(_RATINGS) - 1) / max(count - 1, 1) for index in range(count)]
+    found = []
+    for place in places:
+        lower = _RATINGS[int(place)]
+        upper = _RATINGS[min(int(place) + 1, len(_RATINGS) - 1)]
+        red, green, blue = (round(a + (b - a) * (place % 1)) for a, b in zip(lower, upper, strict=True))
+        found.append((red, green, blue))
+    return found
 
 
 def _top(row: MethodRating, likert: bool) -> tuple[float | None, float | None, float | None]:
@@ -83,31 +108,34 @@ def _top(row: MethodRating, likert: bool) -> tuple[float | None, float | None, f
     return (row.mean, row.low, row.high) if likert else (row.strength, row.strength_low, row.strength_high)
 
 
-def _range(ends: Sequence[tuple[float | None, ...]], likert: bool) -> tuple[float, float]:
-    if likert:
-        return 1.0, 5.0
+def _range(ends: Sequence[tuple[float | None, ...]]) -> tuple[float, float]:
     most = max((abs(end) for three in ends for end in three if end is not None), default=1.0)
     return -max(most, 0.5) * 1.05, max(most, 0.5) * 1.05
 
 
-def _ticks(low: float, high: float, likert: bool) -> list[tuple[float, str]]:
-    if likert:
-        return [(float(value), str(value)) for value in range(1, 6)]
+def _rating_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Whole steps where they are few, else fifths of the scale."""
+    whole = low.is_integer() and high.is_integer() and high - low <= 10
+    count = int(high - low) if whole else 5
+    return [(value, f"{value:g}") for i in range(count + 1) for value in [low + (high - low) * i / count]]
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     step = next(step for step in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if high / step <= 4 or step == 10.0)
     count = int(high / step)
     return [(i * step, f"{i * step:+g}" if i else "0") for i in range(-count, count + 1) if low <= i * step <= high]
 
 
-def _legend(draw: ImageDraw.ImageDraw, likert: bool) -> None:
-    names = ("1", "2", "3", "4", "5") if likert else ("lost", "won")
+def _legend(
+    draw: ImageDraw.ImageDraw, names: Sequence[str], colours: Sequence[tuple[int, int, int]], title: str
+) -> None:
     x = float(_BARS[0])
-    title = "ratings" if likert else "comparisons"
     draw.text((x, 172), title, INK, font(22), anchor="ls")
     x += font(22).getlength(title) + 28
-    for name, colour in zip(names, _RATINGS if likert else _OUTCOMES, strict=True):
+    for name, colour in zip(names, colours, strict=True):
         draw.rectangle((x, 154, x + 20, 174), colour)
         draw.text((x + 30, 172), name, GREY, font(20), anchor="ls")
-        x += 30 + font(20).getlength(name) + 26
+        x += 30 + font(20).getlength(name) + (26 if len(names) < 8 else 14)
 
 
 def _axis(
@@ -133,7 +161,7 @@ def _stack(
         if count:
             draw.rectangle((round(x), y, round(x + wide) - 2, y + _BAR), colour)
         if wide > 44:
-            ink = PAPER if colour in _DARK else INK
+            ink = PAPER if sum(colour) / 3 < _DARK else INK
             draw.text((x + wide / 2 - 1, y + _BAR / 2), f"{count / row.n:.0%}", ink, font(20), anchor="mm")
         x += wide
 

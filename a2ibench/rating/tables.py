@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from a2ibench.files import save_image, write_text
-from a2ibench.rating.aggregate import Alpha, Findings, Human, MethodComparison, MethodRating
+from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, MethodRating, Order
 from a2ibench.show.numbers import format_p
 from a2ibench.text import csv_text, latex_text, markdown_text
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 
 _CONTROL = " (hidden control)"
+_LEGIBLE = 80
+"""A terminal so wide shows each table legibly, if with broken lines; a narrower one would break the numbers."""
 _RULES = {
     "least_answered": "share of the items answered",
     "least_consistency": "share of repeats answered alike",
@@ -88,10 +90,16 @@ def _method_cells(row: MethodRating, likert: bool) -> list[str]:
     return [*cells, str(row.n)]
 
 
-def _heads(likert: bool) -> list[str]:
-    if likert:
-        return ["method", "mean ± sd", "95 % interval", "median", "ratings 1 · 2 · 3 · 4 · 5", "n"]
-    return ["method", "mean share won, %", "95 % interval", "strength", "lost · won", "n"]
+def _heads(human: Human) -> list[str]:
+    if human.design == "likert":
+        return ["method", "mean ± sd", "95 % interval", "median", f"ratings {' · '.join(human.steps)}", "n"]
+    return ["method", "mean share won, %", "95 % interval", "strength", " · ".join(_outcomes(human)), "n"]
+
+
+def _outcomes(human: Human) -> list[str]:
+    """What the counts of a pairwise histogram are of."""
+    tied = any(len(row.histogram) == 3 for row in human.everyone.methods)
+    return ["lost", "tied", "won"] if tied else ["lost", "won"]
 
 
 def _name(row: MethodRating) -> str:
@@ -104,8 +112,20 @@ def _about(human: Human) -> str:
     return f"{kept.raters} raters, {human.clip_count} clips; each {what} has {kept.raters_per_image} raters or more."
 
 
+def _source(human: Human) -> str:
+    suite = f", {markdown_text(human.suite)}" if human.suite else ""
+    what = "Study" if human.source == "study" else f"Ratings collected elsewhere{_on_scale(human)}, table"
+    return f"{what} `{human.study}`{suite}."
+
+
+def _on_scale(human: Human) -> str:
+    return f" on a scale of {human.scale[0]:g} to {human.scale[1]:g}" if human.design == "likert" else ""
+
+
 def _excluded(human: Human) -> str:
     rule = ", ".join(f"{_RULES[name]} ≥ {value:g}" for name, value in human.rule.items()) or "none"
+    if human.source == "table":
+        return "Nobody was left out: for ratings collected elsewhere no rule is known that was fixed beforehand."
     return f"Excluded by the pre-registered rule: {human.excluded} of {len(human.raters)} raters. Rule: {rule}."
 
 
@@ -119,12 +139,12 @@ def markdown(human: Human) -> str:
     lines = [
         f"# {markdown_text(human.title)}",
         "",
-        f"Study `{human.study}`, {markdown_text(human.suite)}. {_about(human)}",
+        f"{_source(human)} {_about(human)}",
         "",
     ]
     lines += [f"> {markdown_text(warning)}" for warning in human.warnings]
     lines += [""] * bool(human.warnings)
-    lines += _method_table(kept, likert)
+    lines += _method_table(human, kept)
     lines += [
         "",
         "The intervals hold for other raters and other clips than these (crossed random effects). "
@@ -144,7 +164,7 @@ def markdown(human: Human) -> str:
     lines += ["", "## The raters", "", f"Krippendorff's α ({kept.alpha.level}): {_alpha(kept.alpha)}.", ""]
     lines += [_excluded(human), "", *_rater_table(human)]
     if human.excluded:
-        lines += ["", "## With nobody left out", "", *_method_table(human.everyone, likert)]
+        lines += ["", "## With nobody left out", "", *_method_table(human, human.everyone)]
         lines += ["", f"Krippendorff's α ({human.everyone.alpha.level}): {_alpha(human.everyone.alpha)}."]
     if human.correlations:
         head = ["metric", "ρ", "95 % interval", "within methods", "images"]
@@ -160,12 +180,39 @@ def markdown(human: Human) -> str:
         ]
         lines += ["", "## Which metric agrees with people", "", *_grid(head, rows)]
         lines += ["", "Spearman's ρ with the mean rating of each image; the interval by a bootstrap over clips."]
+    lines += _orders(human)
     return "\n".join(lines) + "\n"
 
 
-def _method_table(found: Findings, likert: bool) -> list[str]:
+def _orders(human: Human) -> list[str]:
+    """Say how far each metric orders the methods as people do."""
+    if not human.orders:
+        return []
+    head = ["metric", "pairs alike", "95 % interval", "of those that people tell apart"]
+    rows = [
+        [markdown_text(o.metric), f"{o.alike:.1f} % of {o.pairs}", _span(o.low, o.high, 1), _told(o)]
+        for o in human.orders
+    ]
+    count = human.orders[0].methods
+    return [
+        "",
+        "## Which metric orders the methods as people do",
+        "",
+        *_grid(head, rows),
+        "",
+        f"The share of pairs of the {count} methods that the run's score orders as people do; a tie is half. "
+        "The interval speaks for other methods than these, and is wide with few of them.",
+    ]
+
+
+def _told(order: Order) -> str:
+    return f"{order.told_alike:g} of {order.told}" if order.told else "–"
+
+
+def _method_table(human: Human, found: Findings) -> list[str]:
+    likert = human.design == "likert"
     rows = [[markdown_text(row.method) + _CONTROL * row.control, *_method_cells(row, likert)] for row in found.methods]
-    return _grid(_heads(likert), rows)
+    return _grid(_heads(human), rows)
 
 
 def _rater_table(human: Human) -> list[str]:
@@ -197,7 +244,9 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def comma_separated(human: Human) -> str:
     """One row per method, all digits; an absent number is empty."""
     likert = human.design == "likert"
-    own = ["median", "sd", *(f"ratings_{i}" for i in range(1, 6))] if likert else ["lost", "won"]
+    own = (
+        ["median", "sd", *(f"ratings_{step.replace(' ', '_')}" for step in human.steps)] if likert else _outcomes(human)
+    )
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     tail = [] if likert else ["strength", "strength_low", "strength_high"]
@@ -227,7 +276,7 @@ def latex(human: Human) -> str:
     """Give the table for a paper; it needs the package booktabs."""
     likert = human.design == "likert"
     lines = [
-        f"% study {human.study}: {_about(human)}",
+        f"% {human.source} {human.study}: {_about(human)}",
         f"% {_excluded(human)}",
         r"\begin{tabular}{lrrr}",
         r"\toprule",
@@ -250,42 +299,64 @@ def latex(human: Human) -> str:
 # ------------------------------------------------------------------------------------------------ terminal
 
 
+class _Grid:
+    """A table on the terminal; too wide for a narrow one, the lines ``column: value`` under each row's name."""
+
+    def __init__(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.title, self.head, self.rows = title, head, rows
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Choose between the two."""
+        from rich import box
+        from rich.measure import Measurement
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, title=Text(self.title, style="bold"), title_justify="left", pad_edge=False)
+        for index, name in enumerate(self.head):
+            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        wide = Measurement.get(console, options.update(max_width=10_000), table).maximum
+        if wide <= options.max_width or options.max_width >= _LEGIBLE:
+            yield table
+            return
+        yield Text(self.title, style="bold")
+        for row in self.rows:
+            yield Text(f"  {row[0]}", overflow="fold")
+            for name, value in zip(self.head[1:], row[1:], strict=True):
+                yield Text(f"    {name}: {value}", overflow="fold")
+
+
 def _without_counts(cells: Sequence[str]) -> list[str]:
     return [*cells[:-2], cells[-1]]
 
 
 def human_report(human: Human) -> "Group":
     """Lay the findings out for the terminal, legible at 80 columns and without colours."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     likert = human.design == "likert"
-
-    def grid(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
-        for index, name in enumerate(head):
-            table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        return table
-
     kept = human.kept
-    parts: list[Table | Text] = [Text(f"{human.title}\n{_about(human)}")]
+    parts: list[RenderableType] = [Text(f"{human.title}\n{_about(human)}")]
     rows = [[_name(row), *_method_cells(row, likert)] for row in kept.methods]
     # The counts of each rating are in human.md: here they would not fit.
-    parts.append(grid("Methods", _without_counts(_heads(likert)), [_without_counts(row) for row in rows]))
+    parts.append(_Grid("Methods", _without_counts(_heads(human)), [_without_counts(row) for row in rows]))
     if kept.comparisons:
         head = ["A", "B", "A − B" if likert else "A preferred", "p (Holm)"]
         rows = [[c.a, c.b, _versus(c, likert), format_p(c.p_value)] for c in kept.comparisons]
-        parts.append(grid("Between the methods", head, rows))
+        parts.append(_Grid("Between the methods", head, rows))
     if human.correlations:
         rows = [
             [c.metric, f"{c.rho:+.2f}", _span(c.low, c.high, 2), _or_dash(c.within, "+.2f")] for c in human.correlations
         ]
         title = "Which metric agrees with people (Spearman)"
-        parts.append(grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
+        parts.append(_Grid(title, ["metric", "rho", "95 % interval", "within methods"], rows))
+    if human.orders:
+        rows = [[o.metric, f"{o.alike:.0f} % of {o.pairs}", _span(o.low, o.high, 0), _told(o)] for o in human.orders]
+        title = "Which metric orders the methods as people do"
+        parts.append(_Grid(title, ["metric", "pairs alike", "95 % interval", "told apart"], rows))
     parts.append(Text(f"Krippendorff's alpha ({kept.alpha.level}): {_alpha(kept.alpha)}"))
     parts.append(Text(_excluded(human)))
     parts += [Text(f"{r.rater}: {'; '.join(r.excluded)}") for r in human.raters if r.excluded]

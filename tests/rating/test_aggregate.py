@@ -12,10 +12,11 @@ from PIL import Image
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
 from a2ibench.metrics.reliability import krippendorff_alpha
-from a2ibench.rating.aggregate import Human, aggregate
+from a2ibench.rating.aggregate import aggregate
 from a2ibench.rating.column import human_scores, rated_runs, write_results
 from a2ibench.rating.correlation import correlate
 from a2ibench.rating.exclusion import Blind, conduct, reasons
+from a2ibench.rating.findings import Human
 from a2ibench.rating.picture import human_picture
 from a2ibench.rating.readers import Answer, Ratings
 from a2ibench.rating.study import REAL, SHUFFLED, Exclusion, Item, Study
@@ -542,8 +543,10 @@ def test_the_command_writes_into_the_runs_that_were_rated(rated, run_cli, rating
 def test_wrong_use_gets_one_sentence(rated, run_cli, tmp_path):
     folder, _ = rated
     (tmp_path / "lone.csv").write_text("a,b\n")
+    (tmp_path / "lone.json").write_text("{}")
     for arguments, sentence in (
-        ((tmp_path / "lone.csv",), "Give its folder with --study"),
+        ((tmp_path / "lone.csv",), "lone.csv has a header and no rows"),
+        ((tmp_path / "lone.json",), "Give its folder with --study"),
         ((tmp_path / "lone.csv", "--study", folder), "must have the columns study, rater, item"),
         ((folder / "sent" / "nobody.json",), "There is no"),
         ((folder,), "There are no answers in"),
