@@ -6,24 +6,26 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from a2ibench.baselines import methods
 from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import ClipSet
-from a2ibench.errors import A2IBenchError
+from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import check_writable
-from a2ibench.metrics import Features
-from a2ibench.metrics import get as metric
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
 from a2ibench.runs.prepare import Run, device_of, prepare
 from a2ibench.runs.run import generate_and_score, write_run
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of, result_of
+from a2ibench.show.compare import Comparison, compare_results
 from a2ibench.suites import Suite, load_suite
 
-__all__ = ["Evaluation", "Features", "evaluate", "evaluation", "load_suite", "metric"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Comparisons", "Evaluation", "compare", "evaluate", "evaluation", "load_result"]
 
 Given = str | Path | Mapping[str, Any]
 """What is evaluated: a method's name, a folder or archive of outputs, or outputs by clip id."""
@@ -123,12 +125,10 @@ def evaluation(
     clips, everything = chosen_clips(loaded, data, limit)  # before anything that may have to be fetched
     method = what if isinstance(what, str) and what in methods() else None
     with ExitStack() as stack:
-        source = None if method else _source(what, loaded, stack)
+        source = None if method else _source(what, name, everything, stack)
         loaded.check_encoders(encoders_of(wanted))
         run = prepare(loaded, method, seed=seed, options=options, weights=weights) if method else None
         title = method or name or (source.resolve().name if source else "")
-        if not title or (isinstance(what, Mapping) and not name):
-            raise A2IBenchError("These outputs have no name; give one, as name='mine'.")
         folder = out or run_folder(loaded, clips, title, data, limit)
         check_writable(folder)
         if source and (folder / "run.json").exists():
@@ -160,6 +160,73 @@ def evaluation(
     return Evaluation(result, entries, folder, run)
 
 
+@dataclass(frozen=True)
+class Comparisons:
+    """Every pair of some results, metric by metric."""
+
+    results: tuple[Result, ...]
+    pairs: tuple[Comparison, ...]
+
+    def frame(self) -> "DataFrame":
+        """Give a row per metric and pair: names, scores, difference, its 95 % interval, corrected p-value, wins."""
+        import pandas as pd
+
+        names = [result.method for result in self.results]
+        rows = [{**pair.model_dump(), "first": names[pair.first], "second": names[pair.second]} for pair in self.pairs]
+        return pd.DataFrame(rows)
+
+
+def compare(*results: Result | str | Path, metrics: Sequence[str] | None = None) -> Comparisons:
+    """Compare results on the same clips, clip by clip, and tell what is more than luck.
+
+    Parameters
+    ----------
+    results
+        Two or more: results, or the folders of runs.
+    metrics
+        Only these metrics.
+
+    Returns
+    -------
+    The pairs; the difference is the first minus the second, p-values are Holm-corrected over all of them.
+
+    Raises
+    ------
+    A2IBenchError
+        If the results are of different clips, or share no metric with the same signature.
+
+    Examples
+    --------
+    >>> board = Path("leaderboards/mini")
+    >>> pairs = compare(board / "audiotoken", board / "sd-text", metrics=["AIS"])
+    >>> pairs.frame()[["first", "second", "metric", "difference"]].round(1)
+            first   second metric  difference
+    0  audiotoken  sd-text    AIS         7.4
+
+    """
+    loaded = tuple(each if isinstance(each, Result) else load_result(each) for each in results)
+    return Comparisons(loaded, tuple(compare_results(loaded, metrics)))
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a result: a ``result.json``, or the folder of a run or of a board's entry that holds one.
+
+    Examples
+    --------
+    >>> result = load_result("leaderboards/mini/audiotoken")
+    >>> result.method
+    'audiotoken'
+
+    Raises
+    ------
+    A2IBenchError
+        If there is none, or it is not whole.
+
+    """
+    place = Path(path)
+    return Result.load(place / "result.json" if place.is_dir() else place)
+
+
 def chosen_clips(suite: Suite, data: Path | None, limit: int | None) -> tuple[ClipSet, ClipSet]:
     """Give the chosen clips, and all clips of the set."""
     everything = suite.clips(data)
@@ -175,7 +242,7 @@ def run_folder(suite: Suite, clips: ClipSet, title: str, data: Path | None, limi
     return Path("runs") / (suite.name if data is None else f"{suite.name}-{clips.name}") / f"{title}{part}"
 
 
-def _source(what: Given, suite: Suite, stack: ExitStack) -> Path:
+def _source(what: Given, name: str | None, everything: ClipSet, stack: ExitStack) -> Path:
     """Give the folder or archive of outputs; outputs in memory are written into a temporary folder."""
     if not isinstance(what, Mapping):
         path = Path(what)
@@ -185,19 +252,24 @@ def _source(what: Given, suite: Suite, stack: ExitStack) -> Path:
             )
             raise A2IBenchError(f"There is no folder or archive {path}{known}; give one of outputs <clip_id>.png.")
         return path
+    if not name:
+        raise A2IBenchError("These outputs have no name; give one, as name='mine'.")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2ibench-")))
-    write_outputs(folder, what, suite)
+    write_outputs(folder, what, everything)
     return folder
 
 
-def write_outputs(folder: Path, outputs: Mapping[str, Any], suite: Suite) -> None:
+def write_outputs(folder: Path, outputs: Mapping[str, Any], clips: ClipSet) -> None:
     """Write outputs in memory as files ``<clip_id>``, or ``<clip_id>_0``, ``_1``, … for a list of several."""
     import shutil
 
     import numpy as np
     from PIL import Image
 
+    known = set(clips.ids)
     for clip_id, made in outputs.items():
+        if clip_id not in known:
+            raise unknown("clip", clip_id, known)
         several = made if isinstance(made, list | tuple) else [made]
         for index, each in enumerate(several):
             stem = clip_id if len(several) == 1 else f"{clip_id}_{index}"

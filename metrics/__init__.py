@@ -14,7 +14,7 @@ from a2ibench.errors import unknown
 from a2ibench.metrics.base import Coverage, Features, Metric, SetStatistic, Signature, mean_score
 from a2ibench.registry import declared
 
-__all__ = ["Coverage", "Features", "Metric", "SetStatistic", "Signature", "get", "mean_score", "metrics"]
+__all__ = ["Coverage", "Features", "Metric", "SetStatistic", "Signature", "get", "mean_score", "metric", "metrics"]
 
 
 @cache
@@ -23,8 +23,13 @@ def metrics() -> dict[str, Metric]:
     return declared("METRICS", __name__)
 
 
-def get(name: str) -> Metric:
-    """Give the metric called `name`, as ``"AIS"`` or ``"AIS.same-class"``.
+def metric(name: str) -> Metric:
+    """Give the metric called `name`, as ``"AIS"`` or ``"AIS.same-class"``; called with features it computes.
+
+    >>> import numpy as np
+    >>> same = np.eye(3)
+    >>> metric("IIS")(Features({"generated/clip-image": same, "reference/clip-image": same})).value
+    100.0
 
     Raises
     ------
@@ -36,3 +41,6 @@ def get(name: str) -> Metric:
     if name not in known:
         raise unknown("metric", name, known)
     return known[name]
+
+
+get = metric

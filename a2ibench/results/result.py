@@ -81,6 +81,12 @@ class Clips(Model):
 class Result(Model):
     """The scores of one method on one suite.
 
+    >>> result = Result.load(Path("leaderboards/mini/audiotoken/result.json"))
+    >>> result["AIS"].unit, result["AIS"].n
+    ('%', 240)
+    >>> list(result.frame().columns[:3])
+    ['clip_id', 'label', 'AIS']
+
     Building one with wrong values raises pydantic's ValidationError; `load` raises A2IBenchError.
     """
 

@@ -291,7 +291,19 @@ def suites() -> dict[str, Path]:
 
 
 def load_suite(name: str) -> Suite:
-    """Load a suite by name, or one of the user's by the path of its TOML file."""
+    """Load a suite by name, or one of the user's by the path of its TOML file.
+
+    >>> load_suite("mini").task.name
+    'audio-to-image'
+    >>> len(load_suite("mini").clips())
+    240
+
+    Raises
+    ------
+    A2IBenchError
+        If there is no such suite, or its file is not right.
+
+    """
     file = suites().get(name)
     built_in = file is not None and _BUILT_IN in file.parents
     if file is None:
