@@ -124,6 +124,11 @@ class Board:
         count = Counter(entry.name.casefold() for entry in every)
         return {e.slug: f"{e.name} ({e.slug})" if count[e.name.casefold()] > 1 else e.name for e in every}
 
+    @property
+    def cautions(self) -> list[str]:
+        """Why the numbers mean little, where they do."""
+        return list(dict.fromkeys(f"Not meaningful: {each.caution}" for each in self.sanity if each.caution))
+
     @cached_property
     def notes(self) -> list[str]:
         """The notes that the sanity rows share, or else all rows: what a reader must know of the suite."""

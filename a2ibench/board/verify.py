@@ -618,7 +618,7 @@ def _check_scores(row: _Row, given: Outputs, clips: ClipSet, tools: _Tools, repo
         if not _same(told.items.get(clip_id, {}).get(metric), value)
     ]
     report.some(items, "values differ")
-    for name in ("missing", "details", "outputs_per_clip", "notes", "weights"):
+    for name in ("missing", "details", "outputs_per_clip", "notes", "caution", "weights"):
         if getattr(told, name) != getattr(found, name):
             report.problems.append(f"'{name}' in result.json is not what the images give.")
     report.figures = {

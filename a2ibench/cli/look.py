@@ -64,11 +64,16 @@ def list_(
 
 
 @app.command(epilog="Example: [bold]a2ibench doctor[/bold]")
-def doctor(as_json: JsonOption = False) -> None:
-    """Say what is installed, which weights are there, under which licence, and what is wrong."""
+def doctor(
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Measure for five seconds how fast this machine scores.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what can run here, what is missing for the rest, of which size and licence, and what is wrong."""
     from a2ibench.doctor import examine, report
 
-    findings = examine()
+    findings = examine(speed)
     if as_json:
         print_json(findings)
     else:

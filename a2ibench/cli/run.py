@@ -89,6 +89,26 @@ def eval(
     held = "  images/ items.csv result.json contact.png" if done.run else ""
     console().print(f"{done.folder}{os.sep}{held}", highlight=False)
     note(f"Done in {time.perf_counter() - began:.0f} s.")
+    if done.result.caution and data is not None and outputs is not None:
+        _say_how_to_score_it(outputs, data)
+
+
+def _say_how_to_score_it(outputs: Path, data: Path) -> None:
+    """Name the command that scores real photographs and sounds, where the published networks can be had."""
+    import shlex
+
+    from a2ibench.scoring.scorer import chosen_metrics, encoders_of
+    from a2ibench.suites import load_suite
+    from a2ibench.weights.fetch import is_offline
+
+    published = load_suite("vggsound")
+    try:
+        if is_offline():
+            published.check_encoders(encoders_of(chosen_metrics(None, published.task)))
+    except A2IBenchError:
+        return
+    command = f"a2ibench eval --outputs {shlex.quote(str(outputs))} --data {shlex.quote(str(data))} --suite vggsound"
+    note(f"With the published networks (about 850 MB, fetched once): {command}")
 
 
 @app.command(epilog="Example: [bold]a2ibench generate --method sd-text --out my-run[/bold]")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from a2ibench.paper.table1 import Check, Table1, Verdict
 from a2ibench.results import Result, Score
+from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import format_p, format_score
 from a2ibench.text import latex_text, markdown_text
 
@@ -198,12 +199,12 @@ def to_terminal(table: Table1) -> "Group":
     ours.add_column("method", overflow="fold", min_width=12)
     for name, score in columns(table):
         head = f"{name} {'↑' if score.higher_is_better else '↓'}".replace(".", "\n").replace("-", "-\n")
-        ours.add_column(head, justify="right", vertical="top", min_width=7)
+        ours.add_column(head, justify="right", vertical="top", min_width=7, no_wrap=True)
     for index, (name, method, cells) in enumerate(body(table)):
         last = index == len(table.published.rows) - 1
         stacked = [cell.replace(" [", "\n[").replace(", ", ",\n").replace(" (", "\n(") for cell in cells]
         ours.add_row(Text(name), *(Text(cell) for cell in stacked), end_section=last, style="" if method else "dim")
-    parts: list[Table | Text] = [ours]
+    parts: list[Fitting | Text] = [Fitting(ours)]
     if not table.comparable:
         theirs = Table(box=box.SIMPLE_HEAD, title=f"The paper's numbers: NOT comparable with {table.suite}")
         theirs.title_justify = "left"
@@ -213,7 +214,7 @@ def to_terminal(table: Table1) -> "Group":
         for row in table.published.rows:
             cells = [f"{row.scores[name]:.2f}" if name in row.scores else "–" for name in table.published.better]
             theirs.add_row(row.name, *cells)
-        parts.append(theirs)
+        parts.append(Fitting(theirs))
     differing = [ordering for ordering in table.orderings if ordering.verdict.startswith("differs")]
     parts.append(Text(summary(table)))
     for o in differing:

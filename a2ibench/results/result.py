@@ -122,6 +122,8 @@ class Result(Model):
     """The label of each clip."""
     notes: _Sentences = Field(default_factory=list)
     """What a reader must know beside the numbers."""
+    caution: str = Field(default="", max_length=2000)
+    """Why the numbers mean little, where they do: shown above them."""
     provenance: Provenance
     """With what it was made."""
 

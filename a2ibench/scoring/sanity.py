@@ -29,6 +29,7 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
             scorer.clips.name,
             scorer.setting,
             scorer.notes,
+            scorer.caution,
             scorer.weights(wanted),
             [(m.name, m.version) for m in wanted],
         ]

@@ -109,8 +109,7 @@ class Scorer:
         self.suite, self.clips, self.device = suite, clips, device
         self.batch_size, self.stage = batch_size, stage
         self.notes = [*suite.file.notes]
-        if own_data and suite.file.own_data:
-            self.notes.append(suite.file.own_data)
+        self.caution = suite.file.own_data or "" if own_data else ""
         if len(clips) < _FEW:
             self.notes.append(f"Only {len(clips)} clips: intervals are wide, and FID and KID say little.")
         self.setting = suite.setting(clips)
@@ -347,6 +346,7 @@ def result_of(
         licences=list(licences),
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.notes, *notes],
+        caution=scorer.caution,
         provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
     )
 

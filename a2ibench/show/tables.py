@@ -145,7 +145,7 @@ def _summary(board: Board) -> str:
     count = len(board.entries)
     where = f"{markdown_text(board.suite)}, {_clips(board.clips)}"
     methods = f"{count} method{'' if count == 1 else 's'}"
-    notes = " ".join(markdown_text(note) for note in board.notes)
+    notes = " ".join(markdown_text(note) for note in (*board.cautions, *board.notes))
     return f"{methods} on {where}. {notes}".rstrip()
 
 

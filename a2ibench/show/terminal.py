@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Result, Score
+from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import arrow, format_bound, format_score, format_value, unit
 
 # ------------------------------------------------------------------------------------------------- numbers
@@ -16,6 +17,7 @@ from a2ibench.show.numbers import arrow, format_bound, format_score, format_valu
 
 # -------------------------------------------------------------------------------------------------- tables
 
+_WIDE = 78  # characters of a line of signatures
 _MOST_COLUMNS = 8  # metrics side by side at 80 columns
 
 
@@ -42,10 +44,12 @@ def score_table(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Tab
 
 def score_report(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Group:
     """All there is to say: each result metric by metric, all rows side by side, the signatures, the notes."""
-    parts: list[Table | Text] = [_metric_rows(result) for result in results]
+    cautions = dict.fromkeys(result.caution for result in results if result.caution)
+    parts: list[RenderableType] = [Text(f"NOT MEANINGFUL: {each}", style="bold red") for each in cautions]
+    parts += [Fitting(_metric_rows(result)) for result in results]
     if len(results) + len(sanity) > 1:
-        parts.append(score_table(results, sanity))
-    parts.append(signatures([*results, *sanity]))
+        parts.append(Fitting(score_table(results, sanity)))
+    parts.append(_Signatures([*results, *sanity]))
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     licences = list(dict.fromkeys(licence for result in results for licence in result.licences))
     parts.extend(Text(f"Licence: {licence}") for licence in licences)
@@ -53,7 +57,18 @@ def score_report(results: Sequence[Result], sanity: Sequence[Result] = ()) -> Gr
     return Group(*(part for each in parts for part in (each, Text())))
 
 
-def signatures(results: Sequence[Result]) -> Text:
+class _Signatures:
+    """Every signature once, as wide as the terminal is."""
+
+    def __init__(self, results: Sequence[Result]):
+        self.results = results
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay them out for the width that there is."""
+        yield signatures(self.results, min(options.max_width, _WIDE))
+
+
+def signatures(results: Sequence[Result], width: int = _WIDE) -> Text:
     """Every signature once, in the order of the columns: what makes the numbers comparable."""
     text = Text("Signatures", style="dim")
     for name, signature in _columns(results):
@@ -61,7 +76,7 @@ def signatures(results: Sequence[Result]) -> Text:
         line = "  " + name.removeprefix(metric).strip().ljust(4 if name != metric else 0)
         for part in signature.replace("|", "|\0").split("\0"):
             # Broken at the bars only: half a hash can't be searched for.
-            if len(line) + len(part) > 78:
+            if len(line) + len(part) > width:
                 text.append(f"\n{line}")
                 line = "      "
             line += part
@@ -71,6 +86,8 @@ def signatures(results: Sequence[Result]) -> Text:
 
 def _metric_rows(result: Result) -> Table:
     title = Text.assemble((result.method, "bold"), f"  {result.suite}, {result.clips.n} clips")
+    if result.caution:
+        title.append(" (not meaningful)", style="bold red")
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, title_style="")
     table.add_column("metric", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
@@ -116,7 +133,7 @@ def _method_rows(results: Sequence[Result], sanity: Sequence[Result]) -> Table:
     table.add_column("method", overflow="fold", min_width=12)
     for head in heads:
         # A dot is where a variant's name may be broken.
-        table.add_column(Text(head.replace(".", ".\n")), justify="right", vertical="bottom")
+        table.add_column(Text(head.replace(".", ".\n")), justify="right", vertical="bottom", no_wrap=True)
     for index, result in enumerate(every):
         table.add_row(
             Text(result.method),

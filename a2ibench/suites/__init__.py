@@ -251,8 +251,19 @@ class Suite:
 
     def method_licences(self, method: str, names: Iterable[str]) -> list[str]:
         """Say which of these parts of a method are under a licence that forbids commercial use."""
-        entries = [published().get(self.part(self._alias(method, name)).checkpoint or "") for name in names]
-        return [f"{entry.name}: {entry.licence}" for entry in entries if entry and entry.non_commercial]
+        entries = [published()[name] for name in self.method_checkpoints(method, names)]
+        return [f"{entry.name}: {entry.licence}" for entry in entries if entry.non_commercial]
+
+    def method_checkpoints(self, method: str, names: Iterable[str]) -> list[str]:
+        """Name the published checkpoints that these parts of a method are of; a shipped part is of none."""
+        found = (self.part(self._alias(method, name)).checkpoint for name in names)
+        return list(dict.fromkeys(name for name in found if name))
+
+    def encoder_checkpoints(self, names: Iterable[str]) -> list[str]:
+        """Name the published checkpoints that these encoders are of."""
+        entries = dict.fromkeys(kind.entry or kind.name for kind in map(get_encoder, names))
+        found = (self.encoder_part(entry).checkpoint for entry in entries if entry in self.file.encoders)
+        return list(dict.fromkeys(name for name in found if name))
 
     def method_options(self, method: str) -> dict[str, Any]:
         """Give the options that this suite sets for a method."""

@@ -105,7 +105,7 @@ def board_page(
             ("class", "by class"),
         ],
         methods=island["methods"],
-        legend=(*board.notes, *_LEGEND),
+        legend=(*board.cautions, *board.notes, *_LEGEND),
     )
 
 

@@ -144,7 +144,7 @@ def run_page(
         weights=result.weights,
         packages=result.provenance.packages,
         licences=result.licences,
-        notes=result.notes,
+        notes=[*([f"Not meaningful: {result.caution}"] if result.caution else []), *result.notes],
     )
 
 
