@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from PIL import Image, UnidentifiedImageError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from a2ibench.board.rows import Hashed
 from a2ibench.board.unpack import (
     IMAGE_SUFFIXES,
     MOST_BYTES_EACH,
@@ -203,16 +204,6 @@ class RunRecord(BaseModel):
 
 
 # ------------------------------------------------------------------------------------------------- the images
-
-
-@dataclass(frozen=True, order=True)
-class Hashed:
-    """An image of a submission, and its hash: a row of ``hashes.csv``."""
-
-    clip_id: str
-    index: int
-    file: str
-    sha256: str
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ def _suite_of(folder: Path, given: str | None) -> "Suite":
 
 def _render(row: Path, clips: "ClipSet | None") -> str:
     """Render the board of a row, where the clips that its page plays are at hand; else say how to."""
-    from a2ibench.board.submit import load_sanity
+    from a2ibench.board.rows import load_sanity
     from a2ibench.board.verify import board_of
     from a2ibench.show.board import write_board
 

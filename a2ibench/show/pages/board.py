@@ -63,7 +63,8 @@ def board_page(
     The page. Equal boards make equal pages.
 
     """
-    from a2ibench.board.standings import STATES, is_chance
+    from a2ibench.board.standings import is_chance
+    from a2ibench.board.states import STATES
 
     primary = metric or next(iter(standings_by_metric), "")
     order = {each.entry.slug: place for place, each in enumerate(standings_by_metric.get(primary, ()))}
@@ -134,7 +135,7 @@ def _row(
     scales: Mapping[str, Scale | None],
     footnotes: dict[str, int],
 ) -> dict[str, Any]:
-    from a2ibench.board.standings import STATES
+    from a2ibench.board.states import STATES
 
     marks = [footnotes.setdefault(note, len(footnotes) + 1) for note in _footnotes(board, entry)]
     cells = []
