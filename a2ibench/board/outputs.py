@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -427,32 +426,24 @@ def _owner(stem: str, ids: set[str]) -> tuple[str | None, int | None]:
 def _checked(
     images: Mapping[str, Sequence[Path]], folder: Path, source: Path, problems: list[str], stage: Stage
 ) -> list[Hashed]:
-    """Decode every image once, and hash it; what is broken, blank or there twice is a problem."""
+    """Decode every image once, and hash it; what is broken or blank is a problem."""
     advance = stage("check images", sum(len(each) for each in images.values()))
-    hashes, twins = [], []
-    pixels: dict[str, str] = {}
+    hashes = []
     for clip_id, files in images.items():
         for index, file in enumerate(files):
             try:
-                first = pixels.setdefault(_look(file), file.name)
+                _look(file)
                 hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
-                if first != file.name:
-                    twins.append(f"{first} = {file.name}")
             except A2IBenchError as error:
                 problems.append(str(error))
             except OSError as error:
                 problems.append(f"{file} can't be read: {error.strerror or error}.")
             advance(1)
-    if twins:
-        problems.append(
-            f"{source} holds {len(twins)} images whose pixels another one has already, among them "
-            f"{_some(twins)}; give every clip an image of its own."
-        )
     return hashes
 
 
-def _look(path: Path) -> str:
-    """Check one image by its contents; give the sha256 of its pixels."""
+def _look(path: Path) -> None:
+    """Check one image by its contents."""
     if not path.stat().st_size:
         raise A2IBenchError(f"The image file {path} is empty; make it again.")
     try:
@@ -479,7 +470,6 @@ def _look(path: Path) -> str:
         rgb = read_image(path)
     if rgb.getcolors(1):  # None where there are more
         raise A2IBenchError(f"The image {path} is blank: every pixel has the same colour; make it again.")
-    return sha256(f"{rgb.size}".encode() + rgb.tobytes()).hexdigest()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Metric
 from a2ibench.results import HUMAN, Result, Score
 
-_REMADE = ("missing", "details", "outputs_per_clip", "notes", "weights")
+_REMADE = ("missing", "details", "outputs_per_clip", "outputs", "notes", "weights")
 
 
 def check_scores(row: Row, given: Outputs, clips: ClipSet, tools: Tools) -> Check[None]:
@@ -53,6 +53,11 @@ def _scored_again(row: Row, told: Result, given: Outputs, clips: ClipSet, tools:
         weights=row.run.weights if row.run else {},
     )
     yield from _result_problems(told, found)
+    if found.outputs and found.outputs.copies:
+        yield Remark(
+            f"{found.outputs.copies} of {found.outputs.n} outputs are equal, or all but equal, to a reference of these "
+            "clips."
+        )
     stored = {each.method: each for each in load_sanity(row.folder.parent) if each.suite == told.suite}
     for each in rows:
         if each.method in stored:
