@@ -17,12 +17,12 @@ from a2ibench.results import Seen
 from a2ibench.tasks import Task
 from a2ibench.text import some
 
-_SIDE = 16  # of the thumbnail by which pictures are told apart
+_SIDE = 8  # of the thumbnail by which pictures are told apart
 # Two pictures are all but equal where their thumbnails differ by at most this (root mean square, of 255), and by at
-# most this share of the contrast: among the mini suite's 240 pictures the nearest two differ by 10.7, and photos
-# saved as JPEG of quality 50 at half their size by 2.0 from themselves. CLIP's cosine is no help: of the mini suite's
+# most this share of the contrast: among the mini suite's 240 pictures the nearest two differ by 8.3 (0.31 of the
+# contrast), and each from itself as JPEG of quality 75 by at most 2.0. CLIP's cosine is no help: of the mini suite's
 # CLIP it is above 0.999 for two different references, and for 8 of AudioToken's 240 drawings and some reference.
-_NEAR, _NEAR_SHARE = 6.0, 0.2
+_NEAR, _NEAR_SHARE = 5.0, 0.2
 _BLOCK = 1024  # pictures that are compared with all others at once
 _KINDS = 20  # formats or sizes that are counted one by one
 
@@ -38,7 +38,7 @@ class Look:
     size: tuple[int, int] | None = None
     """Width and height."""
     thumb: NDArray[np.float32] | None = None
-    """A small picture, [768]."""
+    """A small picture, [192]."""
 
 
 def look(path: Path, medium: str) -> Look:
@@ -48,7 +48,7 @@ def look(path: Path, medium: str) -> Look:
     if medium != "image":
         return Look(sha256_file(path))
     image = read_image(path)
-    small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    small = image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     return Look(
         digest=sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
         format=_format(path),
@@ -95,7 +95,7 @@ def alike(some_looks: Sequence[Look], others: Sequence[Look] | None = None) -> N
 
 
 def _thumbs(looks: Sequence[Look]) -> NDArray[np.float32]:
-    """The thumbnails, ``[n, 768]``; NaN, which is near nothing, where there is none."""
+    """The thumbnails, ``[n, 192]``; NaN, which is near nothing, where there is none."""
     nothing = np.full(3 * _SIDE * _SIDE, np.nan, np.float32)
     return (
         np.stack([nothing if each.thumb is None else each.thumb for each in looks]) if looks else nothing[None, :][:0]

@@ -14,7 +14,7 @@ from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
 from a2ibench.show.pages.media import Media
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
-from a2ibench.show.tables import MOST_REMARKS, listed
+from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks
 
 if TYPE_CHECKING:
     from a2ibench.board.standings import Board, Entry, Standing
@@ -173,6 +173,7 @@ def _footnotes(board: "Board", entry: "Entry") -> list[str]:
         notes.append(f"And {len(result.licences) - MOST_REMARKS} more licences in its result.json.")
     if entry.card.test_clips:
         notes.append("Trained on test clips, as its card says.")
+    notes += outputs_marks(entry)
     apart = [score for score in board.apart(entry) if score.metric in board.columns]
     others = [score.metric for score in board.apart(entry) if score.metric not in board.columns]
     if others:
