@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from a2ibench.board.rows import RESULT_BYTES, load_result, load_sanity
 from a2ibench.board.states import state_of
+from a2ibench.board.withdraw import Withdrawal, withdrawal_of
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
@@ -32,7 +33,7 @@ _SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.
 _FILES = {
     "result.json": RESULT_BYTES, "items.csv": RESULT_BYTES, "hashes.csv": RESULT_BYTES, "method.toml": _SMALL,
-    "run.json": _SMALL, "verified.json": _SMALL,
+    "run.json": _SMALL, "verified.json": _SMALL, "withdrawn.json": _SMALL,
 }  # fmt: skip
 _NO_ERROR = 1e-9  # a standard error below it is none: of two equal sets comes 1e-13
 _LARGEST = 1e9  # a score beyond it is no score, and its square must not overflow
@@ -49,6 +50,8 @@ class Entry:
     state: str
     run: "RunRecord | None" = None
     """Which of our methods drew the images, as its ``run.json`` says."""
+    withdrawn: Withdrawal | None = None
+    """When it was withdrawn, and why."""
     values: Mapping[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
     """Per-clip values of each metric that has some, in the order of `Board.clip_ids`; NaN: nothing to compare."""
 
@@ -86,6 +89,8 @@ class Board:
     """The clips that have values, sorted."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The label of each clip, as the sanity rows give it: never a stranger's word."""
+    withdrawn: tuple[Entry, ...] = ()
+    """What was withdrawn, by slug: nothing of it counts, a line of it stays."""
 
     @property
     def title(self) -> str:
@@ -117,7 +122,7 @@ class Board:
     @cached_property
     def names(self) -> dict[str, str]:
         """The name of each row by slug; where two rows have one name, the slug tells them apart."""
-        every = [*self.entries, *self.outdated]
+        every = [*self.entries, *self.outdated, *self.withdrawn]
         count = Counter(entry.name.casefold() for entry in every)
         return {e.slug: f"{e.name} ({e.slug})" if count[e.name.casefold()] > 1 else e.name for e in every}
 
@@ -198,6 +203,8 @@ def load_board(folder: Path) -> Board:
             every.append(_entry(place))
         except _ANYTHING as error:
             broken[place.name] = said(error)
+    withdrawn = tuple(entry for entry in every if entry.withdrawn)
+    every = [entry for entry in every if not entry.withdrawn]
     first = next(iter(sanity), None)
     setting = _setting(first) if first else _most(_setting(entry.result) for entry in every)
     inside = [entry for entry in every if _setting(entry.result) == setting]
@@ -230,6 +237,7 @@ def load_board(folder: Path) -> Board:
         broken=dict(sorted(broken.items())),
         clip_ids=ids,
         labels=labels,
+        withdrawn=withdrawn,
     )
 
 
@@ -316,6 +324,7 @@ def _entry(folder: Path) -> Entry:
         card=MethodCard.load(card) if card.is_file() else MethodCard(),
         state=state_of(folder),
         run=RunRecord.load(run) if run.is_file() else None,
+        withdrawn=withdrawal_of(folder),
         values=values,
     )
 

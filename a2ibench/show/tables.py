@@ -58,6 +58,11 @@ def _head(score: Score) -> str:
     return f"{score.metric} {'↑' if score.higher_is_better else '↓'}"
 
 
+def why_gone(entry: Entry) -> str:
+    """Say when a row was withdrawn, and why."""
+    return f"withdrawn on {entry.withdrawn.when}: {entry.withdrawn.why}" if entry.withdrawn else ""
+
+
 def outputs_marks(entry: Entry) -> list[str]:
     """Say that the outputs of a row repeat or copy references, as its counts tell."""
     counts, task = entry.result.outputs, tasks().get(entry.result.task)
@@ -144,6 +149,13 @@ def markdown_page(board: Board, ranked: Ranked, metric: str | None) -> str:
             "Incomplete, of another version of the suite, of other clips, or scored in another way: not comparable.",
         ]
         lines += ["", *_outdated(board), ""]
+    if board.withdrawn:
+        lines += ["## Withdrawn", "", "Taken out of the ranks, and why:", ""]
+        lines += [
+            f"- **{markdown_text(board.names[entry.slug])}**, {markdown_text(why_gone(entry))}"
+            for entry in board.withdrawn
+        ]
+        lines.append("")
     if board.broken:
         lines += ["## Broken", "", "Rows that can't be read, and why:", ""]
         lines += [f"- {markdown_text(slug)}: {markdown_text(why)}" for slug, why in board.broken.items()]
@@ -238,7 +250,8 @@ def _outdated(board: Board) -> list[str]:
 _CSV_HEAD = (
     "kind", "slug", "method", "state", "suite", "clips", "metric", "value", "low", "high", "stderr", "n", "chance",
     "ceiling", "higher_is_better", "unit", "rank_low", "rank_high", "letters", "best", "behind", "behind_low",
-    "behind_high", "p_value", "outputs_per_clip", "missing", "distinct", "copies", "created", "signature",
+    "behind_high", "p_value", "outputs_per_clip", "missing", "distinct", "copies", "created", "withdrawn",
+    "why", "signature",
 )  # fmt: skip
 
 
@@ -246,7 +259,8 @@ def csv_table(board: Board, ranked: Ranked) -> str:
     """The board as CSV: a row per method and metric, numbers at full precision.
 
     ``distinct`` and ``copies`` count outputs that differ from each other, and that copy a reference. ``kind`` is
-    method, sanity, apart (the score's signature is not the column's) or outdated. ``behind`` is the
+    method, sanity, apart (the score's signature is not the column's), outdated or withdrawn (then ``withdrawn`` and
+    ``why`` say when and why). ``behind`` is the
     difference from the first of the column with its 95 % interval, ``p_value`` that of the difference, with
     Holm's correction over all pairs of the column.
     """
@@ -260,6 +274,8 @@ def csv_table(board: Board, ranked: Ranked) -> str:
         writer.writerows(_csv_row("apart", entry, s, board.names[entry.slug]) for s in board.apart(entry))
     for entry in board.outdated:
         writer.writerows(_csv_row("outdated", entry, s, board.names[entry.slug]) for s in entry.result.scores)
+    for entry in board.withdrawn:
+        writer.writerow(_csv_gone(entry, board.names[entry.slug]))
     for result in board.sanity:
         writer.writerows(_csv_row("sanity", result, score, result.method) for score in result.scores)
     return text.getvalue()
@@ -278,9 +294,20 @@ def _csv_row(kind: str, of: Entry | Result, score: Score, name: str, standing: S
         score.ceiling, score.higher_is_better, csv_text(score.unit),
         *((standing.low, standing.high, standing.letters, standing.best) if standing else [None] * 4),
         *behind, result.outputs_per_clip, len(result.missing), *counts, result.provenance.created,
-        csv_text(score.signature),
+        "", "", csv_text(score.signature),
     ]  # fmt: skip
     return ["" if cell is None else cell if isinstance(cell, str) else _number(cell) for cell in cells]
+
+
+def _csv_gone(entry: Entry, name: str) -> list[str]:
+    """The one line of a row that was withdrawn: no score, but when and why."""
+    result, gone = entry.result, entry.withdrawn
+    told = {
+        "kind": "withdrawn", "slug": entry.slug, "method": name, "state": entry.state, "suite": result.suite,
+        "clips": result.clips.digest, "created": result.provenance.created,
+        "withdrawn": gone.when if gone else "", "why": gone.why if gone else "",
+    }  # fmt: skip
+    return [csv_text(told.get(column, "")) for column in _CSV_HEAD]
 
 
 def _number(value: float | int | bool) -> str:

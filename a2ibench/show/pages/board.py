@@ -14,7 +14,7 @@ from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
 from a2ibench.show.pages.media import Media
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
-from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks
+from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks, why_gone
 
 if TYPE_CHECKING:
     from a2ibench.board.standings import Board, Entry, Standing
@@ -97,6 +97,7 @@ def board_page(
         footnotes=footnotes,
         broken=board.broken.items(),
         outdated=[_outdated(board, entry) for entry in board.outdated],
+        withdrawn=[(board.names[entry.slug], why_gone(entry)) for entry in board.withdrawn],
         pictures=_pictures(board, island),
         metrics=island["metrics"],
         labels=sorted({clip["label"] for clip in island["clips"]} - {""}),
