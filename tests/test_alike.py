@@ -11,7 +11,8 @@ from made import clip_of
 from PIL import Image
 from pydantic import ValidationError
 
-from a2ibench.board.outputs import MethodCard, read_outputs
+from a2ibench.board.card import MethodCard
+from a2ibench.board.outputs import read_outputs
 from a2ibench.board.submit import submit
 from a2ibench.board.verify import verify
 from a2ibench.clips import ClipSet, load_clips

@@ -10,7 +10,7 @@ from math import fsum
 import numpy as np
 import pytest
 
-from a2ibench.board.outputs import MethodCard
+from a2ibench.board.card import MethodCard
 from a2ibench.board.standings import load_board, standings
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Clips, Provenance, Result, Score

@@ -22,7 +22,7 @@ from a2ibench.results import HUMAN, Clips, Result, Score
 from a2ibench.tasks import tasks
 
 if TYPE_CHECKING:
-    from a2ibench.board.outputs import MethodCard, RunRecord
+    from a2ibench.board.card import MethodCard, RunRecord
 
 _Each = TypeVar("_Each")
 
@@ -309,7 +309,7 @@ def _paired(
 
 
 def _entry(folder: Path) -> Entry:
-    from a2ibench.board.outputs import MethodCard, RunRecord
+    from a2ibench.board.card import MethodCard, RunRecord
 
     _check_files(folder)
     absent = f"{folder.name} has no result.json; submit it again, or take the folder away."

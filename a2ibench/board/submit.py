@@ -14,8 +14,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Literal
 
+from a2ibench.board.card import MethodCard, RunRecord, slug_of
 from a2ibench.board.lock import board_lock, tidy
-from a2ibench.board.outputs import MethodCard, Outputs, RunRecord, slug_of
+from a2ibench.board.outputs import Outputs
 from a2ibench.board.rows import Hashed, load_result, load_sanity, read_hashes, write_hashes, write_sanity
 from a2ibench.board.withdraw import withdrawal_of
 from a2ibench.clips import ClipSet

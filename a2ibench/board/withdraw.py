@@ -88,7 +88,7 @@ def withdraw(board: Path, name: str, why: str) -> Path:
 
 def _row_of(board: Path, name: str) -> Path:
     """Find a row by its folder's name or by its method's."""
-    from a2ibench.board.outputs import slug_of
+    from a2ibench.board.card import slug_of
 
     rows = {path.name: path for path in board.iterdir() if os.path.lexists(path / "result.json")}
     slug = name if name in rows else slug_of(name)

@@ -28,7 +28,8 @@ from a2ibench.cli.shared import (
 from a2ibench.errors import A2IBenchError
 
 if TYPE_CHECKING:
-    from a2ibench.board.outputs import MethodCard, Outputs
+    from a2ibench.board.card import MethodCard
+    from a2ibench.board.outputs import Outputs
     from a2ibench.clips import ClipSet
     from a2ibench.suites import Suite
 
@@ -355,7 +356,7 @@ def _examined(
 
 def _card_of(given: "Outputs", card: Path | None, name: str | None, ask: bool) -> "MethodCard":
     """Put the card together: from a file, from the outputs, from --name, and from who sits at the terminal."""
-    from a2ibench.board.outputs import MethodCard
+    from a2ibench.board.card import MethodCard
 
     if card is not None and card.is_symlink():  # one's own may be linked; a stranger's is not read through a link
         card = Path(os.path.realpath(card))

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from a2ibench.board.outputs import MethodCard, RunRecord
+from a2ibench.board.card import MethodCard, RunRecord
 from a2ibench.board.rows import RESULT_BYTES, TABLE_BYTES, Hashed, load_result, read_hashes
 from a2ibench.board.submit import licences_of
 from a2ibench.board.verify.findings import Check, Finding, Problem, holds, some

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2ibench.board.outputs import MethodCard, RunRecord
+from a2ibench.board.card import MethodCard, RunRecord
 from a2ibench.board.rows import TABLE_BYTES, Hashed, load_sanity, told_by
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError
