@@ -79,7 +79,8 @@ def test_nothing_brings_it_back_by_accident(run_cli, tiny_suite, take_out, board
         sentence = run_cli("submit", noise, "--suite", tiny_suite, "--name", "noise", *more).sentence
         assert "was withdrawn on" in sentence
         assert "(first); give another --name" in sentence
-    run_cli("verify", board / "noise", "--suite", tiny_suite, "--outputs", noise)
+    outcome = run_cli("verify", board / "noise", "--suite", tiny_suite, "--outputs", noise)
+    assert (outcome.code, "The row was withdrawn on" in outcome.out) == (0, True)
     run_cli("leaderboard", "--suite", tiny_suite)
     assert load_board(board).entries == ()
     (board / "noise/withdrawn.json").unlink()  # on purpose

@@ -12,6 +12,7 @@ from a2ibench.board.verify.findings import Drawn, Figure, Finding, Problem, Reac
 from a2ibench.board.verify.images import check_images
 from a2ibench.board.verify.row import find_row
 from a2ibench.board.verify.tools import Tools
+from a2ibench.board.withdraw import withdrawal_of
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
@@ -85,6 +86,9 @@ def verify(
 
 def _checks(folder: Path, outputs: Path | None, tools: Tools) -> Iterator[Finding]:
     try:
+        gone = withdrawal_of(folder)
+        if gone is not None:
+            yield Remark(f"The row was withdrawn on {gone.when}: {gone.why}")
         row = yield from check_files(folder, tools.suite, tools.clips)
     except A2IBenchError as error:
         yield Problem(str(error))
