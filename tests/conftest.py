@@ -269,7 +269,8 @@ def noise(tmp_path_factory, clip_folder):
 @pytest.fixture(scope="session")
 def tiny_boards(tmp_path_factory, tiny_suite, noise):
     """A folder of boards, with one of the tiny suite and one row, ``tiny/noise``; not to be written to."""
-    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.board.card import MethodCard
+    from a2ibench.board.outputs import read_outputs
     from a2ibench.board.submit import submit
     from a2ibench.scoring.scorer import Scorer
     from a2ibench.show.board import write_board

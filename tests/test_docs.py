@@ -27,8 +27,8 @@ def test_commands_exist(page):
         if name in ("is", "has", "answers", "computed", "reads", "ran", "runs"):
             continue  # prose
         assert name in group.commands, f"{page.name}: a2ibench {name}"
-        if name == "rate" and sub:
-            assert sub in group.commands["rate"].commands, f"{page.name}: a2ibench rate {sub}"
+        if name in ("rate", "leaderboard") and sub:
+            assert sub in group.commands[name].commands, f"{page.name}: a2ibench {name} {sub}"
 
 
 def test_pictures_are_used():

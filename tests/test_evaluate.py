@@ -102,9 +102,9 @@ def test_signatures_name_the_encoders_the_coverage_and_the_suite(scorer, referen
 def test_shuffled_images_keep_no_clip_its_own(scorer, monkeypatch, fresh_cache):
     sets = {}
 
-    def spy(scorer, images, wanted, *, method):
+    def spy(scorer, images, wanted, *, method, look):
         sets[method] = images
-        return result_of(scorer, images, wanted, method=method)
+        return result_of(scorer, images, wanted, method=method, look=look)
 
     monkeypatch.setattr("a2ibench.scoring.sanity.result_of", spy)
     wanted = chosen_metrics(["AIS", "IIS"], TASK)

@@ -10,7 +10,7 @@ from math import fsum
 import numpy as np
 import pytest
 
-from a2ibench.board.outputs import MethodCard
+from a2ibench.board.card import MethodCard
 from a2ibench.board.standings import load_board, standings
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Clips, Provenance, Result, Score
@@ -419,7 +419,7 @@ def test_a_hostile_row_leaves_the_table_in_its_shape(board):
     for tag in ("<b>", "<script>", "<i>", "<hr>"):
         assert tag not in markdown
     assert set(re.findall(r"<[^>]*>", markdown)) <= {"<sup>", "</sup>", "<br>"}
-    assert [len(row) for row in csv.reader(io.StringIO(table))] == [28] * (1 + 4 + 3 + 4)
+    assert [len(row) for row in csv.reader(io.StringIO(table))] == [32] * (1 + 4 + 3 + 4)
     lines = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {3}
 

@@ -13,7 +13,8 @@ from made import clip_of
 from PIL import Image
 from tiny import TINY
 
-from a2ibench.board.outputs import MethodCard, read_outputs, slug_of
+from a2ibench.board.card import MethodCard, slug_of
+from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import ClipSet, load_clips, read_image
 from a2ibench.errors import A2IBenchError
 

@@ -9,8 +9,9 @@ import pytest
 from noise import draw_noise
 from PIL import Image
 
+from a2ibench.board.rows import read_hashes, write_hashes
 from a2ibench.board.standings import load_board
-from a2ibench.board.submit import read_hashes, write_hashes, write_pictures
+from a2ibench.board.submit import write_pictures
 from a2ibench.board.verify import STATES, is_of_own_data, state_of, verify
 from a2ibench.errors import A2IBenchError
 from a2ibench.progress import silent
@@ -116,7 +117,8 @@ def test_own_clips_are_needed_for_the_scores(run_cli, tiny_suite, noise, clip_fo
 @pytest.fixture(scope="module")
 def drawn_boards(tmp_path_factory, tiny_suite, suite):
     """A board with a run of one of our methods."""
-    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.board.card import MethodCard
+    from a2ibench.board.outputs import read_outputs
     from a2ibench.board.submit import submit
     from a2ibench.runs.generate import generate
     from a2ibench.runs.prepare import prepare
@@ -148,7 +150,8 @@ def test_our_methods_are_made_again(run_cli, tiny_suite, drawn, tmp_path):
 
 def test_images_that_were_not_made_by_the_method(drawn, suite, noise, tmp_path):
     """A forger's run.json: hashes and scores hold, but the method draws other images."""
-    from a2ibench.board.outputs import MethodCard, read_outputs
+    from a2ibench.board.card import MethodCard
+    from a2ibench.board.outputs import read_outputs
     from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 
     told = Result.load(drawn / "result.json")

@@ -1,28 +1,24 @@
-"""A submission: a stranger's images, and a card that says what made them; read and checked before any work.
+"""A submission: a stranger's images, read and checked before any work.
 
 Nothing in it is trusted: names are checked before they are used, files are looked at before they are opened,
 images are known by their contents, and what is wrong is collected, so that all of it can be said at once.
 """
 
-import json
 import os
 import re
 import stat
-import tomllib
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from a2ibench.board.card import MethodCard, RunRecord, one_line
+from a2ibench.board.rows import Hashed
 from a2ibench.board.unpack import (
     IMAGE_SUFFIXES,
     MOST_BYTES_EACH,
@@ -36,183 +32,17 @@ from a2ibench.board.unpack import (
     unsafe_name,
 )
 from a2ibench.clips import ClipSet, read_image
-from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.files import read_limited, sha256_file
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import sha256_file
 from a2ibench.progress import Stage, silent
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels
-LONGEST_SLUG = 64
-_CARD_BYTES = 64 * 1024
-_RUN_BYTES = 16 * 2**20  # it lists the clips
-# Names that stand for something else on a board or on Windows.
-_RESERVED = {
-    "sanity", "readme", "index", "leaderboard", "leaderboards", "published", "gallery", "method", "real-images",
-    "shuffled-images", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
-}  # fmt: skip
 
 _Kept = TypeVar("_Kept")
 
 
-# -------------------------------------------------------------------------------------------------- the card
-
-
-def _line(text: str) -> str:
-    text = unicodedata.normalize("NFC", text.strip())
-    if not text.isprintable():
-        raise ValueError("is not one line of printable text")
-    return text
-
-
-def _lines(text: str) -> str:
-    return "\n".join(_line(line) for line in text.strip().splitlines())
-
-
-def _link(text: str) -> str:
-    text = _line(text)
-    if text:
-        try:
-            parts = urlsplit(text)
-            good = parts.scheme in ("http", "https") and "." in (parts.hostname or "") and "@" not in parts.netloc
-        except ValueError:
-            good = False
-        if not good or re.search(r"[\s\"'<>\\`|^{}]", text):
-            raise ValueError("is not a link that begins with http:// or https://")
-    return text
-
-
-_Line = Annotated[str, Field(max_length=300), AfterValidator(_line)]
-_Link = Annotated[str, Field(max_length=500), AfterValidator(_link)]
-
-
-class MethodCard(BaseModel):
-    """What a method says of itself; an empty text or None where it says nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-    name: Annotated[str, Field(max_length=80), AfterValidator(_line)] = ""
-    """What the row is called."""
-    authors: _Line = ""
-    """Who made it."""
-    paper: _Link = ""
-    """Where it is described."""
-    code: _Link = ""
-    """Where its code is."""
-    licence: _Line = ""
-    """Under which licence its code and weights are."""
-    training_data: _Line = ""
-    """What it was trained on."""
-    text_labels: bool | None = None
-    """Whether it read the clips' text labels."""
-    test_clips: bool | None = None
-    """Whether the test clips were among its training data."""
-    notes: Annotated[str, Field(max_length=2000), AfterValidator(_lines)] = ""
-    """What else a reader should know."""
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read and check a ``method.toml``.
-
-        Raises
-        ------
-        A2IBenchError
-            If it is missing, too large, no TOML in UTF-8, or has a field that is unknown or wrong.
-
-        """
-        try:
-            data = read_limited(path, MOST_BYTES_EACH)
-        except FileNotFoundError:
-            raise A2IBenchError(f"There is no {path}; write one with name, authors, paper, code and so on.") from None
-        if len(data) > _CARD_BYTES:
-            raise A2IBenchError(f"{path} is larger than {_CARD_BYTES // 1024} KiB; a card is a few lines.")
-        try:
-            found = tomllib.loads(data.decode())
-        except (ValueError, RecursionError, OverflowError) as error:
-            raise A2IBenchError(f"{path} is not TOML in UTF-8: {_plain(error)}.") from None
-        try:
-            return cls.of(found)
-        except A2IBenchError as error:
-            raise A2IBenchError(f"{path}: {error}") from None
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Make a card of fields from outside; A2IBenchError names the first wrong one."""
-        strange = sorted(set(fields) - set(cls.model_fields))
-        if strange:
-            raise unknown("field", strange[0][:60], cls.model_fields)
-        try:
-            return cls.model_validate(dict(fields))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            message = first["msg"].removeprefix("Value error, ")
-            raise A2IBenchError(f"The field {first['loc'][0]!r} can't be taken: {_plain(message)}.") from None
-
-    def toml(self) -> str:
-        """Write the card as TOML; what says nothing is left out."""
-        # A JSON text is a TOML text too, as long as no character is written as two surrogates.
-        given = {key: value for key, value in self.model_dump().items() if value not in ("", None)}
-        return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in given.items())
-
-
-def slug_of(name: str) -> str:
-    """Make a folder's name from a method's: lower-case ASCII letters, digits and dashes.
-
-    Raises
-    ------
-    A2IBenchError
-        If nothing is left, or the name stands for something else.
-
-    """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if not slug:
-        raise A2IBenchError(f"The name {shown(name)} has no Latin letter or digit; give another with --name.")
-    if len(slug) > LONGEST_SLUG:
-        raise A2IBenchError(f"The name {shown(name)} is longer than {LONGEST_SLUG} characters; give a shorter --name.")
-    if slug in _RESERVED:
-        raise A2IBenchError(f"The name {shown(name)} stands for something else; give another with --name.")
-    return slug
-
-
-# ------------------------------------------------------------------------------------- run.json of our methods
-
-
-class RunRecord(BaseModel):
-    """``run.json``, as `a2ibench.runs.generate` writes it: what the images of one of our methods depend on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    method: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-    suite: Annotated[str, Field(max_length=100), AfterValidator(_line)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    options: dict[_Line, bool | int | float | _Line | None]
-    weights: dict[_Line, _Line]
-    clips: dict[_Line, _Line]
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read and check a ``run.json``; A2IBenchError if it is none."""
-        try:
-            return cls.model_validate(json.loads(read_limited(path, _RUN_BYTES)))
-        except OSError as error:
-            raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
-        except (ValueError, RecursionError, OverflowError) as error:
-            raise A2IBenchError(
-                f"{path} is not the run.json of one of our methods ({_plain(error)}); take it out."
-            ) from None
-
-
 # ------------------------------------------------------------------------------------------------- the images
-
-
-@dataclass(frozen=True, order=True)
-class Hashed:
-    """An image of a submission, and its hash: a row of ``hashes.csv``."""
-
-    clip_id: str
-    index: int
-    file: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -436,32 +266,24 @@ def _owner(stem: str, ids: set[str]) -> tuple[str | None, int | None]:
 def _checked(
     images: Mapping[str, Sequence[Path]], folder: Path, source: Path, problems: list[str], stage: Stage
 ) -> list[Hashed]:
-    """Decode every image once, and hash it; what is broken, blank or there twice is a problem."""
+    """Decode every image once, and hash it; what is broken or blank is a problem."""
     advance = stage("check images", sum(len(each) for each in images.values()))
-    hashes, twins = [], []
-    pixels: dict[str, str] = {}
+    hashes = []
     for clip_id, files in images.items():
         for index, file in enumerate(files):
             try:
-                first = pixels.setdefault(_look(file), file.name)
+                _look(file)
                 hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
-                if first != file.name:
-                    twins.append(f"{first} = {file.name}")
             except A2IBenchError as error:
                 problems.append(str(error))
             except OSError as error:
                 problems.append(f"{file} can't be read: {error.strerror or error}.")
             advance(1)
-    if twins:
-        problems.append(
-            f"{source} holds {len(twins)} images whose pixels another one has already, among them "
-            f"{_some(twins)}; give every clip an image of its own."
-        )
     return hashes
 
 
-def _look(path: Path) -> str:
-    """Check one image by its contents; give the sha256 of its pixels."""
+def _look(path: Path) -> None:
+    """Check one image by its contents."""
     if not path.stat().st_size:
         raise A2IBenchError(f"The image file {path} is empty; make it again.")
     try:
@@ -474,9 +296,9 @@ def _look(path: Path) -> str:
     except UnidentifiedImageError:
         raise A2IBenchError(f"{path} is not an image in PNG, JPEG or WebP, whatever its name; make it one.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise A2IBenchError(f"The image {path} is too large to be read safely: {_plain(error)}") from None
+        raise A2IBenchError(f"The image {path} is too large to be read safely: {one_line(error)}") from None
     except (SyntaxError, ValueError, EOFError) as error:
-        raise A2IBenchError(f"The image {path} is broken: {_plain(error)}; make it again.") from None
+        raise A2IBenchError(f"The image {path} is broken: {one_line(error)}; make it again.") from None
     if frames > 1:
         raise A2IBenchError(f"The image {path} is animated ({frames} frames); save one of them.")
     if not (min(width, height) >= SMALLEST_SIDE and max(width, height) <= LARGEST_SIDE):
@@ -488,14 +310,7 @@ def _look(path: Path) -> str:
         rgb = read_image(path)
     if rgb.getcolors(1):  # None where there are more
         raise A2IBenchError(f"The image {path} is blank: every pixel has the same colour; make it again.")
-    return sha256(f"{rgb.size}".encode() + rgb.tobytes()).hexdigest()
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(shown(name) for name in names[:3])
-
-
-def _plain(error: object) -> str:
-    """An error's text on one line, without what a terminal would act upon."""
-    text = " ".join(str(error).split())
-    return "".join(letter for letter in text if letter.isprintable())[:200].rstrip(".")

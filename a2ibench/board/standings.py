@@ -1,6 +1,5 @@
 """The board: what lies in its folder, who is told apart from whom, and the files rendered from it."""
 
-import json
 import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,29 +12,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from a2ibench.board.rows import RESULT_BYTES, load_result, load_sanity
+from a2ibench.board.states import state_of
+from a2ibench.board.withdraw import Withdrawal, withdrawal_of
 from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.files import read_limited
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
 from a2ibench.results import HUMAN, Clips, Result, Score
 from a2ibench.tasks import tasks
 
 if TYPE_CHECKING:
-    from a2ibench.board.outputs import MethodCard, RunRecord
+    from a2ibench.board.card import MethodCard, RunRecord
 
 _Each = TypeVar("_Each")
 
-STATES = ("self-reported", "hash-checked", "re-scored", "re-generated")
-"""How far a row was verified, from the least to the most."""
 ALPHA = 0.05
 """The level at which two methods are told apart, after Holm's correction over all pairs."""
 _RESAMPLES = 2_000  # of the intervals of differences: a tail of 2.5 % is known to 0.35 %
-_MOST_BYTES = 256 * 2**20
 _SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.
 _FILES = {
-    "result.json": _MOST_BYTES, "items.csv": _MOST_BYTES, "hashes.csv": _MOST_BYTES, "method.toml": _SMALL,
-    "run.json": _SMALL, "verified.json": _SMALL,
+    "result.json": RESULT_BYTES, "items.csv": RESULT_BYTES, "hashes.csv": RESULT_BYTES, "method.toml": _SMALL,
+    "run.json": _SMALL, "verified.json": _SMALL, "withdrawn.json": _SMALL,
 }  # fmt: skip
 _NO_ERROR = 1e-9  # a standard error below it is none: of two equal sets comes 1e-13
 _LARGEST = 1e9  # a score beyond it is no score, and its square must not overflow
@@ -52,6 +50,8 @@ class Entry:
     state: str
     run: "RunRecord | None" = None
     """Which of our methods drew the images, as its ``run.json`` says."""
+    withdrawn: Withdrawal | None = None
+    """When it was withdrawn, and why."""
     values: Mapping[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
     """Per-clip values of each metric that has some, in the order of `Board.clip_ids`; NaN: nothing to compare."""
 
@@ -89,6 +89,8 @@ class Board:
     """The clips that have values, sorted."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The label of each clip, as the sanity rows give it: never a stranger's word."""
+    withdrawn: tuple[Entry, ...] = ()
+    """What was withdrawn, by slug: nothing of it counts, a line of it stays."""
 
     @property
     def title(self) -> str:
@@ -120,7 +122,7 @@ class Board:
     @cached_property
     def names(self) -> dict[str, str]:
         """The name of each row by slug; where two rows have one name, the slug tells them apart."""
-        every = [*self.entries, *self.outdated]
+        every = [*self.entries, *self.outdated, *self.withdrawn]
         count = Counter(entry.name.casefold() for entry in every)
         return {e.slug: f"{e.name} ({e.slug})" if count[e.name.casefold()] > 1 else e.name for e in every}
 
@@ -197,7 +199,7 @@ def load_board(folder: Path) -> Board:
         return what.replace(f"{folder}/", "")  # equal boards make equal files, wherever they lie
 
     try:
-        sanity = _sanity(folder / "sanity.json")
+        sanity = tuple(load_sanity(folder, broken="raise"))
     except A2IBenchError as error:
         broken["sanity.json"], sanity = said(error), ()
     every = []
@@ -206,6 +208,8 @@ def load_board(folder: Path) -> Board:
             every.append(_entry(place))
         except _ANYTHING as error:
             broken[place.name] = said(error)
+    withdrawn = tuple(entry for entry in every if entry.withdrawn)
+    every = [entry for entry in every if not entry.withdrawn]
     first = next(iter(sanity), None)
     setting = _setting(first) if first else _most(_setting(entry.result) for entry in every)
     inside = [entry for entry in every if _setting(entry.result) == setting]
@@ -238,6 +242,7 @@ def load_board(folder: Path) -> Board:
         broken=dict(sorted(broken.items())),
         clip_ids=ids,
         labels=labels,
+        withdrawn=withdrawn,
     )
 
 
@@ -309,15 +314,11 @@ def _paired(
 
 
 def _entry(folder: Path) -> Entry:
-    from a2ibench.board.outputs import MethodCard, RunRecord
-    from a2ibench.board.verify import state_of
+    from a2ibench.board.card import MethodCard, RunRecord
 
     _check_files(folder)
-    path = folder / "result.json"
-    try:
-        result = Result.parse(read_limited(path, _MOST_BYTES), path)
-    except FileNotFoundError:
-        raise A2IBenchError(f"{folder.name} has no result.json; submit it again, or take the folder away.") from None
+    absent = f"{folder.name} has no result.json; submit it again, or take the folder away."
+    result = load_result(folder / "result.json", absent, wrap=False)
     values = _values(result)
     _check_range(result, values)
     card, run = folder / "method.toml", folder / "run.json"
@@ -328,6 +329,7 @@ def _entry(folder: Path) -> Entry:
         card=MethodCard.load(card) if card.is_file() else MethodCard(),
         state=state_of(folder),
         run=RunRecord.load(run) if run.is_file() else None,
+        withdrawn=withdrawal_of(folder),
         values=values,
     )
 
@@ -360,18 +362,6 @@ def _check_range(result: Result, values: Mapping[str, FloatArray]) -> None:
         if least < low - 1e-6 or most > high + 1e-6 or max(map(abs, ends), default=0) > _LARGEST:
             found = f"holds {least:.6g}" if least < low else f"holds {most:.6g}"
             raise A2IBenchError(f"Its {score.metric} {found}, and can only lie between {low:.6g} and {high:.6g}.")
-
-
-def _sanity(path: Path) -> tuple[Result, ...]:
-    try:
-        found = [Result.model_validate(each) for each in json.loads(read_limited(path, _MOST_BYTES))]
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, TypeError, ArithmeticError, RecursionError):
-        raise A2IBenchError(
-            f"{path} holds no sanity rows; take it away, and 'a2ibench submit' makes it anew."
-        ) from None
-    return tuple(found)
 
 
 def _setting(result: Result) -> tuple[str, str]:

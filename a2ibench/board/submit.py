@@ -3,39 +3,29 @@
 A board is a folder, ``leaderboards/<suite>[-<clips>]``; a row of it is a folder in that, named by the method.
 """
 
-import csv
 import ctypes
-import io
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
-from a2ibench.board.outputs import Hashed, MethodCard, Outputs, RunRecord, slug_of
+from a2ibench.board.card import MethodCard, RunRecord, slug_of
+from a2ibench.board.lock import board_lock, tidy
+from a2ibench.board.outputs import Outputs
+from a2ibench.board.rows import Hashed, load_result, load_sanity, read_hashes, write_hashes, write_sanity
+from a2ibench.board.withdraw import withdrawal_of
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, read_limited, save_image, write_text
+from a2ibench.files import check_writable, save_image, write_text
 from a2ibench.results import Result
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 from a2ibench.suites import Suite
-
-_LOCK_SECONDS = 300
-HASHES = ("clip_id", "index", "file", "sha256")
-PICTURES = ("contact.png", "gallery.webp", "gallery.json")
-RESULT_BYTES = 256 * 2**20
-TABLE_BYTES = 64 * 2**20
-# What `submit` and the files' writer leave when they are killed: .NAME.01234567.part, and .ROW.01234567.old
-_LITTER = re.compile(r"\.([A-Za-z0-9][A-Za-z0-9.-]{0,80})\.[0-9a-f]{8}\.(part|old)")
 
 
 @dataclass(frozen=True)
@@ -129,7 +119,7 @@ def submit(
             raise A2IBenchError(problems[0])
         if _is_same(folder, outputs, card, result):
             return Submitted(folder, load_result(folder / "result.json"), rows, "unchanged")
-        _write_sanity(board, rows)
+        write_sanity(board, rows)
         there = folder.exists()
         part = board / f".{folder.name}.{token_hex(4)}.part"
         _write_entry(part, outputs, card, result, clips)
@@ -190,6 +180,12 @@ def _row_problems(folder: Path, outputs: Outputs, card: MethodCard, replace: boo
         return []
     if folder.is_symlink() or not (folder / "result.json").is_file() or not (folder / "hashes.csv").is_file():
         return [f"{folder} stands there and is no row of a board; give another --name."]
+    gone = withdrawal_of(folder)
+    if gone is not None:  # not even by --replace: what was withdrawn does not come back by accident
+        return [
+            f"The row {folder.name!r} was withdrawn on {gone.when} ({gone.why}); give another --name, or take its "
+            "withdrawn.json away to undo that."
+        ]
     if replace:
         return []
     try:
@@ -282,103 +278,7 @@ def write_pictures(folder: Path, outputs: Outputs, card: MethodCard, suite: str,
     write_gallery(folder, clips, outputs.images)
 
 
-def load_result(path: Path) -> Result:
-    """Read the result of a row, which may be a stranger's: a plain file, and no larger than a result can be."""
-    try:
-        return Result.parse(read_limited(path, RESULT_BYTES), path)
-    except FileNotFoundError:
-        raise A2IBenchError(f"There is no {path}; 'a2ibench submit' writes it.") from None
-    except (OverflowError, RecursionError, ValueError) as error:
-        raise A2IBenchError(f"{path} is not a result file ({error}).") from None
-
-
-def write_hashes(path: Path, hashes: Sequence[Hashed]) -> None:
-    """Write ``hashes.csv``: a row per image."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerows([HASHES, *map(astuple, sorted(hashes))])
-    write_text(path, lines.getvalue())
-
-
-def read_hashes(path: Path) -> list[Hashed]:
-    """Read ``hashes.csv``; A2IBenchError if it is missing or no such table."""
-    try:
-        text = read_limited(path, TABLE_BYTES).decode()
-        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        if tuple(header) != HASHES:
-            raise ValueError("its columns are not " + ",".join(HASHES))
-        return [Hashed(clip_id, int(index), name, digest) for clip_id, index, name, digest in rows]
-    except OSError as error:
-        raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
-    except (ValueError, csv.Error) as error:
-        raise A2IBenchError(f"{path} is no table of hashes ({error}).") from None
-
-
-def load_sanity(board: Path) -> list[Result]:
-    """Read the board's ``sanity.json``; nothing where it is missing or broken, since it can be made again."""
-    try:
-        found = json.loads(read_limited(board / "sanity.json", RESULT_BYTES))
-        return [Result.model_validate(row) for row in found]
-    except (A2IBenchError, OSError, ValueError, TypeError, RecursionError, OverflowError):
-        return []
-
-
-def _write_sanity(board: Path, rows: Sequence[Result]) -> None:
-    """Keep the board's sanity rows as they are as long as they say the same: times and dates would differ."""
-    there = load_sanity(board)
-    if [(row.method, row.clips, row.scores) for row in there] != [(row.method, row.clips, row.scores) for row in rows]:
-        text = json.dumps([row.model_dump() for row in rows], indent=1, ensure_ascii=False)
-        write_text(board / "sanity.json", text + "\n")
-
-
 # --------------------------------------------------------------------------------------------- whole or not
-
-
-@contextmanager
-def board_lock(board: Path) -> Iterator[None]:
-    """Keep others from changing a board; a thread may take the lock again, and a killed process holds none.
-
-    Raises
-    ------
-    A2IBenchError
-        If somebody else holds it for five minutes, or the folder can't be written to.
-
-    """
-    check_writable(board)
-    try:
-        board.mkdir(parents=True, exist_ok=True)
-        place = board.resolve() / ".lock"
-        if place.is_symlink() or (place.exists() and not place.is_file()):
-            raise A2IBenchError(f"{place} is no plain file; take it away: a2ibench locks the board with a file there.")
-        # All who may write into the folder may lock it.
-        lock = FileLock(place, timeout=_LOCK_SECONDS, is_singleton=True, mode=0o664)
-        lock.acquire()
-    except Timeout:
-        raise A2IBenchError(
-            f"Another a2ibench has been changing {board} for {_LOCK_SECONDS // 60} minutes; try again when it is done."
-        ) from None
-    except (OSError, RuntimeError, NotImplementedError) as error:  # RuntimeError: a loop of links
-        raise A2IBenchError(
-            f"The board {board} can't be locked: {getattr(error, 'strerror', None) or error}; choose another --board."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def tidy(board: Path) -> None:
-    """Clear up after killed submissions, whose litter is known by its names; only for who holds the lock."""
-    for litter in sorted(board.iterdir()):
-        name = _LITTER.fullmatch(litter.name)
-        if name is None or litter.is_symlink():
-            continue
-        if not litter.is_dir():
-            litter.unlink(missing_ok=True)
-        elif name[2] == "old" and not (board / name[1]).exists():
-            os.rename(litter, board / name[1])  # killed between the two renames of `_publish`
-        else:
-            shutil.rmtree(litter, ignore_errors=True)
 
 
 def _publish(part: Path, folder: Path) -> None:

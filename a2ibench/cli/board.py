@@ -28,7 +28,8 @@ from a2ibench.cli.shared import (
 from a2ibench.errors import A2IBenchError
 
 if TYPE_CHECKING:
-    from a2ibench.board.outputs import MethodCard, Outputs
+    from a2ibench.board.card import MethodCard
+    from a2ibench.board.outputs import Outputs
     from a2ibench.clips import ClipSet
     from a2ibench.suites import Suite
 
@@ -162,29 +163,74 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: [bold]a2ibench leaderboard --metric IIS[/bold]")
+boards = typer.Typer(
+    name="leaderboard",
+    help="Render a board's tables and its page from the results that lie in it; or withdraw a row.",
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    epilog="Example: [bold]a2ibench leaderboard --metric IIS[/bold]",
+)
+app.add_typer(boards)
+
+
+@boards.callback()
 def leaderboard(
+    context: typer.Context,
     suite: SuiteOption = "mini",
     data: DataOption = None,
     board: BoardOption = _BOARDS,
     metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
 ) -> None:
-    """Render a board's tables and its page from the results that lie in it."""
-    from a2ibench.board.submit import board_folder, board_lock, tidy
-    from a2ibench.show.board import write_board
+    """Render a board's tables and its page from the results that lie in it; or withdraw a row."""
+    from a2ibench.board.lock import board_lock, tidy
+
+    if context.invoked_subcommand is not None:
+        return
+    folder, clips = _board_of(suite, data, board)
+    with board_lock(folder):
+        tidy(folder)
+    _rendered(folder, clips, metric)
+
+
+@boards.command(epilog='Example: [bold]a2ibench leaderboard withdraw my-method --why "trained on test clips"[/bold]')
+def withdraw(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The method's name, or that of its row's folder.")],
+    why: Annotated[str, typer.Option("--why", help="The reason: it stays on the board, with the date.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="The board's suite; by default mini.")] = None,
+    data: DataOption = None,
+    board: Annotated[Path | None, typer.Option("--board", help="The folder of the boards.")] = None,
+) -> None:
+    """Take a row out of the ranks for good; a line with the date and the reason stays."""
+    from a2ibench.board.withdraw import withdraw as take_out
+
+    before = context.parent.params if context.parent else {}  # options may stand before the command, too
+    folder, clips = _board_of(suite or before["suite"], data or before["data"], board or before["board"])
+    row = take_out(folder, name, why)
+    _rendered(folder, clips, before["metric"])
+    note(f"{row} is out of the ranks; its files stay. To undo it, take {row / 'withdrawn.json'} away.")
+
+
+def _board_of(suite: str, data: Path | None, boards: Path) -> "tuple[Path, ClipSet | None]":
+    """Give a board's folder, and its clips where they are at hand."""
+    from a2ibench.board.submit import board_folder
     from a2ibench.suites import load_suite
 
     loaded = load_suite(suite)
     # Without clips (the paper's suite brings none) the page does without sounds.
     clips = loaded.clips(data) if data is not None or loaded.brings_clips else None
-    folder = board_folder(board, loaded, clips if data is not None else None)
+    folder = board_folder(boards, loaded, clips if data is not None else None)
     if not folder.is_dir():
-        here = sorted(each.name for each in board.glob("*") if each.is_dir() and not each.name.startswith("."))
+        here = sorted(each.name for each in boards.glob("*") if each.is_dir() and not each.name.startswith("."))
         raise A2IBenchError(
-            f"There is no board {folder}; 'a2ibench submit' makes one (in {board}: {', '.join(here) or 'none'})."
+            f"There is no board {folder}; 'a2ibench submit' makes one (in {boards}: {', '.join(here) or 'none'})."
         )
-    with board_lock(folder):
-        tidy(folder)
+    return folder, clips
+
+
+def _rendered(folder: Path, clips: "ClipSet | None", metric: str | None) -> None:
+    from a2ibench.show.board import write_board
+
     write_board(folder, metric=metric, clips=clips)
     for name in ("README.md", "leaderboard.csv", "leaderboard.tex", "index.html"):
         _say(str(folder / name))
@@ -259,7 +305,7 @@ def _suite_of(folder: Path, given: str | None) -> "Suite":
 
 def _render(row: Path, clips: "ClipSet | None") -> str:
     """Render the board of a row, where the clips that its page plays are at hand; else say how to."""
-    from a2ibench.board.submit import load_sanity
+    from a2ibench.board.rows import load_sanity
     from a2ibench.board.verify import board_of
     from a2ibench.show.board import write_board
 
@@ -310,7 +356,7 @@ def _examined(
 
 def _card_of(given: "Outputs", card: Path | None, name: str | None, ask: bool) -> "MethodCard":
     """Put the card together: from a file, from the outputs, from --name, and from who sits at the terminal."""
-    from a2ibench.board.outputs import MethodCard
+    from a2ibench.board.card import MethodCard
 
     if card is not None and card.is_symlink():  # one's own may be linked; a stranger's is not read through a link
         card = Path(os.path.realpath(card))

@@ -78,6 +78,30 @@ class Clips(Model):
     """The sha256 over their ids, labels and files."""
 
 
+class Seen(Model):
+    """What the outputs are, beside their scores: counted from the decoded files."""
+
+    n: int = Field(ge=1, le=_MOST)
+    """How many outputs."""
+    distinct: int = Field(ge=1, le=_MOST)
+    """How many of them differ from each other in content: pixels, samples."""
+    copies: int = Field(ge=0, le=_MOST)
+    """How many are equal, or all but equal, to a reference of the clips."""
+    formats: Annotated[Sorted[int], Field(max_length=21)] = Field(default_factory=dict)
+    """How many are stored as PNG, JPEG and so on."""
+    sizes: Annotated[Sorted[int], Field(max_length=21)] = Field(default_factory=dict)
+    """How many have so many pixels, as 64 x 64."""
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if max(self.distinct, self.copies) > self.n:
+            raise ValueError(f"{self.n} outputs can't have {self.distinct} distinct ones and {self.copies} copies")
+        for counts in (self.formats, self.sizes):
+            if any(len(name) > 50 or not 0 < count <= self.n for name, count in counts.items()):
+                raise ValueError("the formats or sizes of the outputs are no counts of them")
+        return self
+
+
 class Result(Model):
     """The scores of one method on one suite.
 
@@ -114,6 +138,8 @@ class Result(Model):
     """How many outputs each clip has; a clip's value is their mean."""
     missing: list[str] = Field(default_factory=list)
     """The clips without an output: they lose all their comparisons."""
+    outputs: Seen | None = None
+    """What the outputs are; null for sanity entries, and in results of before."""
     details: Sorted[Sorted[list[str]]] = Field(default_factory=dict)
     """What metrics saw: for each detail, as category, by clip id a text for each output."""
     licences: _Sentences = Field(default_factory=list)

@@ -15,6 +15,7 @@ from a2ibench.metrics.base import AnyArray
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
+from a2ibench.scoring.alike import clip_notes, seen
 from a2ibench.scoring.features import encode_files, encode_texts
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
@@ -317,8 +318,12 @@ def result_of(
     licences: Sequence[str] = (),
     notes: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,
+    look: bool = True,
 ) -> Result:
-    """Score outputs and write down everything that the numbers depend on."""
+    """Score outputs and write down everything that the numbers depend on.
+
+    `look`: whether to count what the outputs are; sanity entries copy references, and are known to.
+    """
     began = time.perf_counter()
     scored = scorer.score(outputs, wanted, method)
     scores = scored.scores
@@ -328,6 +333,7 @@ def result_of(
     notes = [*notes, *(f"Left out: {', '.join(names)} ({why})." for why, names in by_reason.items())]
     if scored.missing:
         notes = [*notes, missing_note(scored.missing, len(scorer.clips), scorer.suite.task.noun)]
+    counts, told = seen(outputs, scorer.clips, scorer.suite.task) if look else (None, [])
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
@@ -342,10 +348,11 @@ def result_of(
         items=scored.items,
         outputs_per_clip=outputs_per_clip(outputs),
         missing=list(scored.missing),
+        outputs=counts,
         details=scored.details,
         licences=list(licences),
         labels={clip.clip_id: clip.label for clip in scorer.clips},
-        notes=[*scorer.notes, *notes],
+        notes=[*scorer.notes, *clip_notes(scorer.clips, scorer.suite.task), *notes, *told],
         caution=scorer.caution,
         provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
     )

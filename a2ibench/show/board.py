@@ -29,7 +29,7 @@ def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | No
         If there is no such board or column, or it can't be written.
 
     """
-    from a2ibench.board.submit import board_lock
+    from a2ibench.board.lock import board_lock
     from a2ibench.files import check_writable
     from a2ibench.pictures.gallery import MOST_CLIPS, write_clips
     from a2ibench.show.pages.board import board_page

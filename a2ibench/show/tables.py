@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 from a2ibench.board.standings import Board, Entry, Standing, is_chance
 from a2ibench.results import Clips, Result, Score
+from a2ibench.scoring.alike import marks
 from a2ibench.show.numbers import format_score, format_value
+from a2ibench.tasks import tasks
 from a2ibench.text import csv_text, latex_text, markdown_text, plain
 
 MOST_REMARKS = 20
@@ -56,6 +58,20 @@ def _head(score: Score) -> str:
     return f"{score.metric} {'↑' if score.higher_is_better else '↓'}"
 
 
+def why_gone(entry: Entry) -> str:
+    """Say when a row was withdrawn, and why."""
+    return f"withdrawn on {entry.withdrawn.when}: {entry.withdrawn.why}" if entry.withdrawn else ""
+
+
+def outputs_marks(entry: Entry) -> list[str]:
+    """Say that the outputs of a row repeat or copy references, as its counts tell."""
+    counts, task = entry.result.outputs, tasks().get(entry.result.task)
+    found = marks(counts, task.noun if task else "output") if counts else []
+    if entry.run and entry.run.method == "reference":
+        found.append("This row is the method reference: its outputs are the references, on purpose.")
+    return found
+
+
 def _remarks(board: Board, entry: Entry) -> list[str]:
     """What a reader must know of a row, a sentence each, as plain text."""
     result, card = entry.result, entry.card
@@ -66,6 +82,7 @@ def _remarks(board: Board, entry: Entry) -> list[str]:
         found.append("Trained on the test clips.")
     if card.text_labels:
         found.append("Reads the clips' text labels.")
+    found += [mark for mark in outputs_marks(entry) if mark not in result.notes]
     found += [
         f"{s.metric} of {s.n} is {format_score(s)} and not in the column, since its signature differs: {s.signature}"
         for s in board.apart(entry)
@@ -132,6 +149,13 @@ def markdown_page(board: Board, ranked: Ranked, metric: str | None) -> str:
             "Incomplete, of another version of the suite, of other clips, or scored in another way: not comparable.",
         ]
         lines += ["", *_outdated(board), ""]
+    if board.withdrawn:
+        lines += ["## Withdrawn", "", "Taken out of the ranks, and why:", ""]
+        lines += [
+            f"- **{markdown_text(board.names[entry.slug])}**, {markdown_text(why_gone(entry))}"
+            for entry in board.withdrawn
+        ]
+        lines.append("")
     if board.broken:
         lines += ["## Broken", "", "Rows that can't be read, and why:", ""]
         lines += [f"- {markdown_text(slug)}: {markdown_text(why)}" for slug, why in board.broken.items()]
@@ -226,14 +250,17 @@ def _outdated(board: Board) -> list[str]:
 _CSV_HEAD = (
     "kind", "slug", "method", "state", "suite", "clips", "metric", "value", "low", "high", "stderr", "n", "chance",
     "ceiling", "higher_is_better", "unit", "rank_low", "rank_high", "letters", "best", "behind", "behind_low",
-    "behind_high", "p_value", "outputs_per_clip", "missing", "created", "signature",
+    "behind_high", "p_value", "outputs_per_clip", "missing", "distinct", "copies", "created", "withdrawn",
+    "why", "signature",
 )  # fmt: skip
 
 
 def csv_table(board: Board, ranked: Ranked) -> str:
     """The board as CSV: a row per method and metric, numbers at full precision.
 
-    ``kind`` is method, sanity, apart (the score's signature is not the column's) or outdated. ``behind`` is the
+    ``distinct`` and ``copies`` count outputs that differ from each other, and that copy a reference. ``kind`` is
+    method, sanity, apart (the score's signature is not the column's), outdated or withdrawn (then ``withdrawn`` and
+    ``why`` say when and why). ``behind`` is the
     difference from the first of the column with its 95 % interval, ``p_value`` that of the difference, with
     Holm's correction over all pairs of the column.
     """
@@ -247,6 +274,8 @@ def csv_table(board: Board, ranked: Ranked) -> str:
         writer.writerows(_csv_row("apart", entry, s, board.names[entry.slug]) for s in board.apart(entry))
     for entry in board.outdated:
         writer.writerows(_csv_row("outdated", entry, s, board.names[entry.slug]) for s in entry.result.scores)
+    for entry in board.withdrawn:
+        writer.writerow(_csv_gone(entry, board.names[entry.slug]))
     for result in board.sanity:
         writer.writerows(_csv_row("sanity", result, score, result.method) for score in result.scores)
     return text.getvalue()
@@ -257,14 +286,28 @@ def _csv_row(kind: str, of: Entry | Result, score: Score, name: str, standing: S
     gap = standing.gap if standing else None
     # The draws are summed up by BLAS, whose last bits depend on the machine.
     behind = [float(f"{part:.9g}") for part in gap[:3]] + [gap.p_value] if gap else [None] * 4
+    seen = result.outputs
+    counts = (seen.distinct, seen.copies) if seen else (None, None)
     cells: list[str | float | int | bool | None] = [
         kind, csv_text(slug), csv_text(name), state, csv_text(result.suite), csv_text(result.clips.digest),
         csv_text(score.metric), score.value, score.low, score.high, score.stderr, score.n, score.chance,
         score.ceiling, score.higher_is_better, csv_text(score.unit),
         *((standing.low, standing.high, standing.letters, standing.best) if standing else [None] * 4),
-        *behind, result.outputs_per_clip, len(result.missing), result.provenance.created, csv_text(score.signature),
+        *behind, result.outputs_per_clip, len(result.missing), *counts, result.provenance.created,
+        "", "", csv_text(score.signature),
     ]  # fmt: skip
     return ["" if cell is None else cell if isinstance(cell, str) else _number(cell) for cell in cells]
+
+
+def _csv_gone(entry: Entry, name: str) -> list[str]:
+    """The one line of a row that was withdrawn: no score, but when and why."""
+    result, gone = entry.result, entry.withdrawn
+    told = {
+        "kind": "withdrawn", "slug": entry.slug, "method": name, "state": entry.state, "suite": result.suite,
+        "clips": result.clips.digest, "created": result.provenance.created,
+        "withdrawn": gone.when if gone else "", "why": gone.why if gone else "",
+    }  # fmt: skip
+    return [csv_text(told.get(column, "")) for column in _CSV_HEAD]
 
 
 def _number(value: float | int | bool) -> str:

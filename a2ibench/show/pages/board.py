@@ -14,7 +14,7 @@ from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
 from a2ibench.show.pages.media import Media
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
-from a2ibench.show.tables import MOST_REMARKS, listed
+from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks, why_gone
 
 if TYPE_CHECKING:
     from a2ibench.board.standings import Board, Entry, Standing
@@ -63,7 +63,8 @@ def board_page(
     The page. Equal boards make equal pages.
 
     """
-    from a2ibench.board.standings import STATES, is_chance
+    from a2ibench.board.standings import is_chance
+    from a2ibench.board.states import STATES
 
     primary = metric or next(iter(standings_by_metric), "")
     order = {each.entry.slug: place for place, each in enumerate(standings_by_metric.get(primary, ()))}
@@ -96,6 +97,7 @@ def board_page(
         footnotes=footnotes,
         broken=board.broken.items(),
         outdated=[_outdated(board, entry) for entry in board.outdated],
+        withdrawn=[(board.names[entry.slug], why_gone(entry)) for entry in board.withdrawn],
         pictures=_pictures(board, island),
         metrics=island["metrics"],
         labels=sorted({clip["label"] for clip in island["clips"]} - {""}),
@@ -134,7 +136,7 @@ def _row(
     scales: Mapping[str, Scale | None],
     footnotes: dict[str, int],
 ) -> dict[str, Any]:
-    from a2ibench.board.standings import STATES
+    from a2ibench.board.states import STATES
 
     marks = [footnotes.setdefault(note, len(footnotes) + 1) for note in _footnotes(board, entry)]
     cells = []
@@ -172,6 +174,7 @@ def _footnotes(board: "Board", entry: "Entry") -> list[str]:
         notes.append(f"And {len(result.licences) - MOST_REMARKS} more licences in its result.json.")
     if entry.card.test_clips:
         notes.append("Trained on test clips, as its card says.")
+    notes += outputs_marks(entry)
     apart = [score for score in board.apart(entry) if score.metric in board.columns]
     others = [score.metric for score in board.apart(entry) if score.metric not in board.columns]
     if others:
