@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
+from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.crossed import crossed_mean, crossed_p_value
 from a2ibench.metrics.preferences import bradley_terry
 from a2ibench.metrics.reliability import alpha_interval, krippendorff_alpha
@@ -22,8 +22,6 @@ from a2ibench.rating.exclusion import Blind, Conduct, conduct, reasons
 from a2ibench.rating.readers import Ratings
 from a2ibench.rating.study import REAL, Design, Item, Study
 from a2ibench.results import Result
-
-FloatArray = NDArray[np.float64]
 
 RATERS_NEEDED = 17
 """The paper: "at least 17 annotators" for each image."""

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.stats import SEED
 from a2ibench.results import Result
 
-FloatArray = NDArray[np.float64]
 RESAMPLES = 2000
 
 
