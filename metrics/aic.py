@@ -101,7 +101,8 @@ def clipscore_match(rows: Features) -> FloatArray:
 def zero_shot(rows: Features) -> FloatArray:
     """100 where CLIP finds the own label's text nearer to the image than any other label's, else 0; [N].
 
-    The labels are those that the clips have: SonicDiffusion's choice is among more, :func:`zero_shot_all`. A tie (within 1e-12) is a miss. Chance is 100/K for K equally frequent labels.
+    The labels are those that the clips have: SonicDiffusion's choice is among more, :func:`zero_shot_all`. A tie
+    (within 1e-12) is a miss. Chance is 100/K for K equally frequent labels.
     """
     _, text, place = distinct_labels(rows)
     return _chosen(rows, text, place)
@@ -121,14 +122,14 @@ def zero_shot_all(rows: Features) -> FloatArray:
 
     """
     names, text, inverse = distinct_labels(rows)
-    own, every = _one_space(text, rows["labels/clip-text"], "labels/clip-text")
+    every, own = _one_space(rows["labels/clip-text"], text, "labels/clip-text")
     s = own @ every.T
     place = s.argmax(axis=1)
     strange = np.flatnonzero(s[np.arange(len(s)), place] < 1 - 1e-6)
     if len(strange):
         raise A2IBenchError(
-            f"The label {names[strange[0]]!r} is none of the {len(every)} labels that the suite lists for its data set; "
-            "leave AIC.zero-shot-all out, or mend the suite's labels."
+            f"The label {names[strange[0]]!r} is none of the {len(every)} labels that the suite lists for its data "
+            "set; leave AIC.zero-shot-all out, or mend the suite's labels."
         )
     return _chosen(rows, rows["labels/clip-text"], place[inverse])
 
