@@ -79,9 +79,11 @@ def test_by_clip_agrees_with_scipy():
         return np.mean(x - y, axis=axis)
 
     test = scipy_stats.permutation_test(
-        (a, b), mean, permutation_type="samples", vectorized=True, n_resamples=20_000, rng=np.random.default_rng(1)
-    )
-    assert pair.p_value == pytest.approx(test.pvalue, abs=0.012)
+        (a, b), mean, permutation_type="samples", vectorized=True, n_resamples=200_000, batch=10_000,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    # Theirs is twice the smaller tail, with a standard error of 0.0011; ours has 0.0014 at most.
+    assert pair.p_value == pytest.approx(test.pvalue, abs=0.005)
     theirs = scipy_stats.bootstrap(
         (a, b), mean, paired=True, vectorized=True, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1)
     ).confidence_interval
