@@ -101,9 +101,41 @@ def clipscore_match(rows: Features) -> FloatArray:
 def zero_shot(rows: Features) -> FloatArray:
     """100 where CLIP finds the own label's text nearer to the image than any other label's, else 0; [N].
 
-    SonicDiffusion's AIC. A tie (within 1e-12) is a miss. Chance is 100/K for K equally frequent labels.
+    The labels are those that the clips have: SonicDiffusion's choice is among more, :func:`zero_shot_all`. A tie
+    (within 1e-12) is a miss. Chance is 100/K for K equally frequent labels.
     """
     _, text, place = distinct_labels(rows)
+    return _chosen(rows, text, place)
+
+
+def zero_shot_all(rows: Features) -> FloatArray:
+    """100 where CLIP finds the own label's text nearer to the image than that of any other label of the data set; [N].
+
+    SonicDiffusion's AIC (github.com/BurakCanBiner/SonicDiffusion, ``evaluation.py``): the choice is among *all* labels
+    of the data set, whichever of them the clips have. A tie (within 1e-12) is a miss; there the original takes the
+    first label. Chance is 100/K for K labels.
+
+    Raises
+    ------
+    A2IBenchError
+        If a clip's label is none of the data set's.
+
+    """
+    names, text, inverse = distinct_labels(rows)
+    every, own = _one_space(rows["labels/clip-text"], text, "labels/clip-text")
+    s = own @ every.T
+    place = s.argmax(axis=1)
+    strange = np.flatnonzero(s[np.arange(len(s)), place] < 1 - 1e-6)
+    if len(strange):
+        raise A2IBenchError(
+            f"The label {names[strange[0]]!r} is none of the {len(every)} labels that the suite lists for its data "
+            "set; leave AIC.zero-shot-all out, or mend the suite's labels."
+        )
+    return _chosen(rows, rows["labels/clip-text"], place[inverse])
+
+
+def _chosen(rows: Features, text: AnyArray, place: IntArray) -> FloatArray:
+    """100 where of the texts [K, D] the one in a clip's `place`, [N], is the nearest to its image."""
     key = "generated/clip-image"
     image, text = _one_space(rows.per_clip(key), text, key)
     s = image @ text.T
@@ -161,6 +193,13 @@ METRICS = (
         ("generated/clip-image", "label/clip-text"),
         {"match": "zero-shot", "template": "bare", "ties": "miss"},
         zero_shot,
-        "CLIP picks the right one among the labels (SonicDiffusion).",
+        "CLIP picks the right one among the labels of the clips.",
+    ),
+    _declare(
+        "AIC.zero-shot-all",
+        ("generated/clip-image", "label/clip-text", "labels/clip-text"),
+        {"match": "zero-shot", "choice": "data-set", "template": "bare", "ties": "miss"},
+        zero_shot_all,
+        "CLIP picks the right one among all labels of the data set (SonicDiffusion).",
     ),
 )

@@ -16,7 +16,6 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.metrics.base import AnyArray, FloatArray
 from a2ibench.metrics.stats import (
     BLOCK_CELLS,
-    NORMAL,
     SEED,
     Difference,
     Interval,
@@ -130,28 +129,6 @@ def _drawn_means(values: FloatArray, resamples: int, seed: int) -> FloatArray:
         return means
 
     return resampled(draw, resamples, min(n, BLOCK_CELLS))
-
-
-def set_difference(
-    first: float, first_error: float, second: float, second_error: float
-) -> tuple[float, float, float, float]:
-    """Compare two statistics of whole sets (as FID) by their standard errors alone.
-
-    How far the two errors go together is not known: both sets of images are of the same clips. The standard
-    error of a difference is never above the sum of both (Cauchy and Schwarz), whatever that dependence, and
-    the sum is taken here. So two 95 % intervals that do not overlap give p < 0.05. The test is conservative;
-    it takes the statistics for normal and their errors for right.
-
-    Returns
-    -------
-    The difference first - second, the ends of its 95 % interval, and a two-sided p-value: 1 where there is no
-    error at all, since then nothing is known of the spread.
-
-    """
-    difference, spread = first - second, first_error + second_error
-    reach = NORMAL.inv_cdf(0.975) * spread
-    p_value = erfc(abs(difference) / spread / sqrt(2)) if spread > 0 else 1.0
-    return difference, difference - reach, difference + reach, p_value
 
 
 def who_is_better(apart: Mapping[tuple[int, int], float], methods: int) -> NDArray[np.bool_]:

@@ -150,7 +150,9 @@ def bca_interval(drawn: FloatArray, values: FloatArray, level: float = 0.95) -> 
     """
     # Bias (z0) and acceleration shift the percentiles; for a mean both have a closed form.
     mean, resamples = values.mean(), len(drawn)
-    below = (np.count_nonzero(drawn < mean) + np.count_nonzero(drawn <= mean)) / (2 * resamples)
+    # A draw that is the mean but for rounding counts one half, whichever way it was rounded.
+    slack = 1e-12 * (values.max() - values.min())
+    below = (np.count_nonzero(drawn < mean - slack) + np.count_nonzero(drawn <= mean + slack)) / (2 * resamples)
     z0 = NORMAL.inv_cdf(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples))
     apart = values - mean
     squares = apart * apart

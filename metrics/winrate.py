@@ -61,34 +61,36 @@ def unit_pair(images: AnyArray, conditions: AnyArray, names: Names) -> tuple[Flo
 
 
 class _Counts(NamedTuple):
-    """Half-wins (two for a win, one for a tie) and negatives of each clip."""
+    """Wins, half-wins (two for a win, one for a tie) and negatives of each clip."""
 
+    wins: FloatArray
     half_wins: FloatArray
     negatives: FloatArray
 
 
 def _counts(x: FloatArray, y: FloatArray, block_cells: int) -> _Counts:
     n = len(x)
-    half_wins = np.empty(n)
+    all_wins, half_wins = np.empty(n), np.empty(n)
     step = max(1, block_cells // max(1, n))
     for start in range(0, n, step):
         s = x[start : start + step] @ y.T
         own = s[np.arange(len(s)), np.arange(start, start + len(s))][:, None].copy()
         wins = np.count_nonzero(s < own - TIE, axis=1)
         not_lost = np.count_nonzero(s <= own + TIE, axis=1)
+        all_wins[start : start + step] = wins
         half_wins[start : start + step] = wins + not_lost - 1  # The clip always ties with itself.
-    return _Counts(half_wins, np.full(n, n - 1.0))
+    return _Counts(all_wins, half_wins, np.full(n, n - 1.0))
 
 
 def _counts_within(x: FloatArray, y: FloatArray, labels: Sequence[str], block_cells: int) -> _Counts:
     if len(labels) != len(x):
         raise A2IBenchError(f"There are {len(labels)} labels for {len(x)} clips: give one label per clip.")
-    result = _Counts(np.empty(len(x)), np.empty(len(x)))
+    result = _Counts(*np.empty((3, len(x))))
     _, classes = np.unique(np.array(labels), return_inverse=True)
     for label in range(classes.max(initial=-1) + 1):
         members = np.flatnonzero(classes == label)
-        counts = _counts(x[members], y[members], block_cells)
-        result.half_wins[members], result.negatives[members] = counts
+        for whole, part in zip(result, _counts(x[members], y[members], block_cells), strict=True):
+            whole[members] = part
     return result
 
 
@@ -104,8 +106,8 @@ def win_rate(
     """Per clip, the percentage of other conditions that the image fits less well than its own.
 
     ``w_i = 100 (#{j: s_ij < s_ii} + ½ #{j: s_ij = s_ii}) / #{j}`` over the negatives j ≠ i: the reading of
-    "compare with a random audio" (AudioToken, arXiv 2305.13050) that fits its numbers; so too FlowBind,
-    MUNITE, SonicDiffusion.
+    "compare with a random audio" (AudioToken, arXiv 2305.13050) that fits its numbers; so too FlowBind
+    and MUNITE. SonicDiffusion's is another: :func:`strict_wins`.
 
     Parameters
     ----------
@@ -137,11 +139,36 @@ def win_rate(
         counts = _counts_within(x, y, labels, block_cells)
     elif negatives == "other-class":
         everyone, within = _counts(x, y, block_cells), _counts_within(x, y, labels, block_cells)
-        counts = _Counts(everyone.half_wins - within.half_wins, everyone.negatives - within.negatives)
+        counts = _Counts(*(both - same for both, same in zip(everyone, within, strict=True)))
     else:
         raise A2IBenchError(f"negatives={negatives!r} is none of 'all', 'same-class', 'other-class'.")
     with np.errstate(invalid="ignore"):  # 0/0 is the NaN that is promised.
         result: FloatArray = 50.0 * counts.half_wins / counts.negatives
+    return result
+
+
+def strict_wins(
+    images: AnyArray, conditions: AnyArray, *, names: Names = NAMES, block_cells: int = BLOCK_CELLS
+) -> FloatArray:
+    """Per clip, the percentage of *all* conditions, its own among them, that the image fits less well than its own.
+
+    ``100 #{j: s_ij < s_ii} / N`` over all N clips: SonicDiffusion (github.com/BurakCanBiner/SonicDiffusion,
+    ``evaluation.py``), whose pool holds the clip's own sound, which is never below itself, and where a tie is a
+    loss. Without ties it is :func:`win_rate` times (N - 1) / N. (Its pool is a whole validation set, here the clips
+    that are scored.)
+
+    Returns
+    -------
+    [N] in 0..100 (N - 1) / N; chance is half the upper end.
+
+    Raises
+    ------
+    A2IBenchError
+        If the shapes differ, or a row is zero or not finite.
+
+    """
+    wins = _counts(*unit_pair(images, conditions, names), block_cells).wins
+    result: FloatArray = 100.0 * wins / max(1, len(wins))
     return result
 
 
@@ -281,6 +308,14 @@ def similarity_metrics(name: str, images: str, conditions: str, *, summary: str)
             lambda rows: win_rate_one(*pair(rows), rows.clip_ids, names=names),
             {"neg": "one", "seed": str(SEED), **half},
             "wins against one random clip, the paper's words",
+            least=2,
+        ),
+        declare(
+            "sonic",
+            lambda rows: strict_wins(*pair(rows), names=names),
+            {"neg": "all+own", "ties": "loss"},
+            "wins against all clips, itself among them (SonicDiffusion)",
+            chance=None,
             least=2,
         ),
         declare(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isclose
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.metrics import metrics
 from a2ibench.metrics.base import FloatArray
 from a2ibench.results import HUMAN, Clips, Result, Score
+from a2ibench.results.pairs import NO_ERROR, Pair, by_clip, by_error
 from a2ibench.tasks import tasks
 
 if TYPE_CHECKING:
@@ -26,16 +27,12 @@ if TYPE_CHECKING:
 
 _Each = TypeVar("_Each")
 
-ALPHA = 0.05
-"""The level at which two methods are told apart, after Holm's correction over all pairs."""
-_RESAMPLES = 2_000  # of the intervals of differences: a tail of 2.5 % is known to 0.35 %
 _SMALL = 2**24  # method.toml, run.json (which lists every clip), verified.json
 # Of a row's files, the most bytes of each.
 _FILES = {
     "result.json": RESULT_BYTES, "items.csv": RESULT_BYTES, "hashes.csv": RESULT_BYTES, "method.toml": _SMALL,
     "run.json": _SMALL, "verified.json": _SMALL, "withdrawn.json": _SMALL,
 }  # fmt: skip
-_NO_ERROR = 1e-9  # a standard error below it is none: of two equal sets comes 1e-13
 _LARGEST = 1e9  # a score beyond it is no score, and its square must not overflow
 
 
@@ -139,15 +136,6 @@ class Board:
         return [note for note in dict.fromkeys(every[0]) if note in shared] if every else []
 
 
-class Gap(NamedTuple):
-    """How far a method is from the first of its column: the difference, its 95 % interval, Holm's p-value."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-
-
 @dataclass(frozen=True)
 class Standing:
     """Where a method stands in one column."""
@@ -162,7 +150,7 @@ class Standing:
     """Its tie groups: two methods share a letter if, and only if, they are not told apart."""
     best: bool = False
     """Whether it is the best and told apart from every other."""
-    gap: Gap | None = None
+    gap: Pair | None = None
     """How far it is from the first; None for the first itself."""
 
     @property
@@ -434,7 +422,7 @@ def _has_error(score: Score, real: float | None) -> bool:
     """Whether a standard error says something: of a set with none, only that it is the real images themselves."""
     if score.stderr is None or score.low is not None:
         return False
-    return score.stderr > _NO_ERROR or (real is not None and isclose(score.value, real, rel_tol=1e-9, abs_tol=1e-6))
+    return score.stderr > NO_ERROR or (real is not None and isclose(score.value, real, rel_tol=1e-9, abs_tol=1e-6))
 
 
 def _ranked(metric: str, tested: Sequence[Standing], sign: int, paired: bool) -> list[Standing]:
@@ -442,40 +430,19 @@ def _ranked(metric: str, tested: Sequence[Standing], sign: int, paired: bool) ->
     if not tested:
         return []
     from a2ibench.metrics.ranks import letters, rank_intervals, who_is_better
-    from a2ibench.metrics.stats import holm
 
-    compared = _compared_by_clip(metric, tested) if paired else _compared_by_error(tested)
-    adjusted = dict(zip(compared, holm([gap.p_value for gap in compared.values()]), strict=True))
+    if paired:
+        pairs = by_clip(np.stack([each.entry.values[metric] for each in tested], axis=1))
+    else:
+        pairs = by_error([each.score.value for each in tested], [each.score.stderr or 0.0 for each in tested])
     better = who_is_better(
-        {pair: sign * gap.difference for pair, gap in compared.items() if adjusted[pair] < ALPHA}, len(tested)
+        {place: sign * pair.difference for place, pair in pairs.items() if pair.told_apart}, len(tested)
     )
     ranks, groups = rank_intervals(better), letters(better | better.T)
     found = []
     for place, each in enumerate(tested):
-        gap = None
-        if place:
-            ahead = compared[0, place]
-            gap = Gap(-ahead.difference, -ahead.high, -ahead.low, adjusted[0, place])
+        gap = pairs[0, place].turned if place else None
         best = place == 0 and len(tested) > 1 and bool(better[0, 1:].all())
         low, high = ranks[place]
         found.append(replace(each, low=low, high=high, letters=groups[place], best=best, gap=gap))
     return found
-
-
-def _compared_by_clip(metric: str, tested: Sequence[Standing]) -> dict[tuple[int, int], Gap]:
-    from a2ibench.metrics.ranks import paired_differences
-
-    values = np.stack([each.entry.values[metric] for each in tested], axis=1)
-    pairs = paired_differences(values, resamples=_RESAMPLES)
-    return {pair: Gap(each.difference, each.low, each.high, each.p_value) for pair, each in pairs.items()}
-
-
-def _compared_by_error(tested: Sequence[Standing]) -> dict[tuple[int, int], Gap]:
-    from a2ibench.metrics.ranks import set_difference
-
-    errors = [each.score.stderr or 0.0 for each in tested]
-    return {
-        (i, j): Gap(*set_difference(tested[i].score.value, errors[i], tested[j].score.value, errors[j]))
-        for i in range(len(tested))
-        for j in range(i + 1, len(tested))
-    }

@@ -3,18 +3,15 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from a2ibench.metrics.stats import NORMAL, holm, paired_difference
 from a2ibench.results import Result, Score
+from a2ibench.results.pairs import Pair, of_results
 
 PUBLISHED = Path(__file__).parents[1] / "published" / "audiotoken-table1.toml"
-SIGNIFICANT = 0.05
 
 
 class _Model(BaseModel):
@@ -98,7 +95,7 @@ class Ordering(_Model):
     """Of the 95 % interval of ours' difference, first minus second."""
     high: float
     p_value: float
-    """Two-sided, Holm-corrected over all pairs and metrics of the table."""
+    """Two-sided, Holm-corrected over all pairs of the metric that we have."""
     verdict: Verdict
 
 
@@ -181,75 +178,46 @@ def build(
 
 def orderings(published: Published, results: Sequence[Result]) -> list[Ordering]:
     """Test every pair of rows that the paper orders, metric by metric; ties of the paper are left out."""
-    by_method = {result.method: result for result in results}
-    found: list[dict[str, Any]] = []
-    gains = []
+    found = []
     for metric, direction in published.better.items():
         sign = 1 if direction == "higher" else -1
-        rows = [row for row in published.rows if metric in row.scores and row.method in by_method]
+        ours = [result for result in results if any(score.metric == metric for score in result.scores)]
+        place = {result.method: index for index, result in enumerate(ours)}
+        pairs = of_results(metric, ours) if len(ours) > 1 else {}
+        rows = [row for row in published.rows if metric in row.scores and row.method in place]
         for one, other in combinations(rows, 2):
-            if one.scores[metric] == other.scores[metric]:
+            if one.scores[metric] == other.scores[metric] or not pairs:
                 continue
             first, second = sorted((one, other), key=lambda row: -sign * row.scores[metric])
-            difference = _difference(by_method[first.method], by_method[second.method], metric)
-            if difference is None:
-                continue
-            value, low, high, p_value = difference
+            i, j = place[first.method], place[second.method]
+            pair = pairs[i, j] if i < j else pairs[j, i].turned
             found.append(
-                {
-                    "metric": metric,
-                    "better": first.method,
-                    "worse": second.method,
-                    "paper": (first.scores[metric], second.scores[metric]),
-                    "ours": tuple(_score(by_method[row.method], metric).value for row in (first, second)),
-                    "low": low,
-                    "high": high,
-                    "p_value": p_value,
-                }
+                Ordering(
+                    metric=metric,
+                    better=first.method,
+                    worse=second.method,
+                    paper=(first.scores[metric], second.scores[metric]),
+                    ours=(_score(ours[i], metric).value, _score(ours[j], metric).value),
+                    low=pair.low,
+                    high=pair.high,
+                    p_value=pair.p_value,
+                    verdict=_verdict(sign, pair),
+                )
             )
-            gains.append(sign * value)
-    corrected = holm([entry["p_value"] for entry in found]) if found else []
-    return [
-        Ordering(**{**entry, "p_value": p, "verdict": _verdict(gain, p)})
-        for entry, gain, p in zip(found, gains, corrected, strict=True)
-    ]
+    return found
 
 
-def _verdict(gain: float, p_value: float) -> Verdict:
+def _verdict(sign: int, pair: Pair) -> Verdict:
+    gain = sign * pair.difference
     if gain == 0:
         return "tie"
     if gain > 0:
-        return "agrees" if p_value < SIGNIFICANT else "agrees, not significantly"
-    return "differs" if p_value < SIGNIFICANT else "differs, not significantly"
+        return "agrees" if pair.told_apart else "agrees, not significantly"
+    return "differs" if pair.told_apart else "differs, not significantly"
 
 
 def _score(result: Result, metric: str) -> Score:
     return next(score for score in result.scores if score.metric == metric)
-
-
-def _difference(a: Result, b: Result, metric: str) -> tuple[float, float, float, float] | None:
-    """Difference of two scores, with its interval and p-value; None where one has no such score.
-
-    Metrics with values per clip are compared in pairs. Of a set statistic (FID) the two standard errors are
-    taken as independent, though both use the same references: that errs on the side of "not significant".
-    """
-    there = [[score for score in result.scores if score.metric == metric] for result in (a, b)]
-    if not all(there):
-        return None
-    (first,), (second,) = there
-    columns = [[result.items.get(clip, {}).get(metric) for clip in sorted(a.items)] for result in (a, b)]
-    left, right = (np.array([np.nan if v is None else v for v in column], dtype=np.float64) for column in columns)
-    kept = ~(np.isnan(left) | np.isnan(right))
-    if kept.any():
-        pair = paired_difference(left[kept], right[kept])
-        return pair.difference, pair.low, pair.high, pair.p_value
-    if first.stderr is None or second.stderr is None:
-        return None
-    difference, error = first.value - second.value, sqrt(first.stderr**2 + second.stderr**2)
-    if error == 0:
-        return difference, difference, difference, 1.0 if difference == 0 else 0.0
-    half = NORMAL.inv_cdf(0.975) * error
-    return difference, difference - half, difference + half, 2 * NORMAL.cdf(-abs(difference) / error)
 
 
 def checks(published: Published, suite: str, results: Sequence[Result]) -> list[Check]:

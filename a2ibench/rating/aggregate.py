@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.metrics.base import FloatArray
 from a2ibench.rating.collected import Collected
 from a2ibench.rating.correlation import correlate, orders
 from a2ibench.rating.exclusion import Blind, Conduct, conduct, reasons
@@ -18,8 +18,6 @@ from a2ibench.rating.readers import Ratings
 from a2ibench.rating.study import REAL, Design, Study
 from a2ibench.results import Result
 from a2ibench.text import plain
-
-FloatArray = NDArray[np.float64]
 
 UNPROTECTED = (
     "These ratings were collected elsewhere, so what a study made here guards against is open: no rule fixed "

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.stats import SEED, wilson_interval
 from a2ibench.rating.findings import Correlation, Findings, Order
 from a2ibench.results import HUMAN, Result
 
-FloatArray = NDArray[np.float64]
 RESAMPLES = 2000
 
 

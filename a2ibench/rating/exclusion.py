@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from a2ibench.metrics.base import FloatArray
 from a2ibench.rating.study import Design, Exclusion
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

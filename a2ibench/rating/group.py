@@ -4,8 +4,8 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.crossed import crossed_mean, crossed_p_value
 from a2ibench.metrics.preferences import bradley_terry
 from a2ibench.metrics.reliability import alpha_interval, krippendorff_alpha
@@ -13,8 +13,6 @@ from a2ibench.metrics.stats import SEED, holm, wilson_interval
 from a2ibench.rating.findings import Alpha, Findings, MethodComparison, MethodRating
 from a2ibench.rating.matrix import Matrix
 from a2ibench.rating.study import REAL
-
-FloatArray = NDArray[np.float64]
 
 RESAMPLES = 2000
 _BLOCK_CELLS = 4_000_000

@@ -7,11 +7,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from a2ibench.metrics.base import FloatArray
 from a2ibench.rating.readers import Ratings
 from a2ibench.rating.scale import Scale
 from a2ibench.rating.study import Design, Kind, Study
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

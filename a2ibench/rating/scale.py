@@ -6,12 +6,10 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.metrics.base import FloatArray
 from a2ibench.text import plain
-
-FloatArray = NDArray[np.float64]
 
 MOST_STEPS = 11
 """0 to 10. A scale with more of them is one that any number may be given on."""

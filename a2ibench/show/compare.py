@@ -7,21 +7,18 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.metrics.base import FloatArray
-from a2ibench.metrics.ranks import paired_differences
-from a2ibench.metrics.stats import clips_needed, holm
+from a2ibench.metrics.stats import clips_needed
 from a2ibench.results import Result, Score
+from a2ibench.results.pairs import ALPHA, by_clip, clip_values, has_values
 from a2ibench.show.numbers import format_p
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-SIGNIFICANT = 0.05
 MOST = 26  # a letter for each
 _MATRIX = 7  # methods whose matrix fits 80 columns
 
@@ -48,7 +45,7 @@ class Comparison(BaseModel):
     high: float
     """The upper end."""
     p_value: float
-    """Two-sided, of the sign-flip test, Holm-corrected over all pairs and metrics."""
+    """Two-sided, of the sign-flip test, Holm-corrected over all pairs of the metric."""
     wins: int
     """Clips on which A is better."""
     losses: int
@@ -80,7 +77,7 @@ def compare_results(results: Sequence[Result], names: Sequence[str] | None = Non
 
     Returns
     -------
-    Metric after metric, and in each the pairs in the order of the results; p-values are corrected over all.
+    Metric after metric, and in each the pairs in the order of the results, as :mod:`a2ibench.results.pairs` decides.
 
     Raises
     ------
@@ -100,7 +97,7 @@ def compare_results(results: Sequence[Result], names: Sequence[str] | None = Non
             )
     shared = [score for score in first.scores if all(_is_in(score, result) for result in results)]
     for name in names or []:
-        if any(score.metric == name and not _has_items(name, first) for score in first.scores):
+        if any(score.metric == name and not has_values(name, first) for score in first.scores):
             raise A2IBenchError(
                 f"{name} has no values per clip to compare in pairs; a board tests it: docs/metrics.md."
             )
@@ -112,9 +109,7 @@ def compare_results(results: Sequence[Result], names: Sequence[str] | None = Non
             f"{_named(results)} share no metric with the same signature and values per clip; score them with one "
             "version."
         )
-    found = [comparison for score in shared for comparison in _pairs(score, results)]
-    adjusted = holm([comparison.p_value for comparison in found])
-    return [each.model_copy(update={"p_value": p}) for each, p in zip(found, adjusted, strict=True)]
+    return [comparison for score in shared for comparison in _pairs(score, results)]
 
 
 def _named(results: Sequence[Result]) -> str:
@@ -124,18 +119,13 @@ def _named(results: Sequence[Result]) -> str:
 
 def _is_in(score: Score, result: Result) -> bool:
     same = any(each.signature == score.signature for each in result.scores)
-    return same and _has_items(score.metric, result)
-
-
-def _has_items(metric: str, result: Result) -> bool:
-    return any(metric in item for item in result.items.values())
+    return same and has_values(score.metric, result)
 
 
 def _pairs(score: Score, results: Sequence[Result]) -> Iterator[Comparison]:
-    """Compare the pairs of one metric; the p-values are not corrected yet."""
-    values = _values(score.metric, results)
+    values = clip_values(score.metric, results)
     scores = [next(s.value for s in result.scores if s.signature == score.signature) for result in results]
-    for (i, j), pair in paired_differences(values).items():
+    for (i, j), pair in by_clip(values).items():
         wins, losses = (pair.wins, pair.losses) if score.higher_is_better else (pair.losses, pair.wins)
         yield Comparison(
             first=i,
@@ -157,17 +147,6 @@ def _pairs(score: Score, results: Sequence[Result]) -> Iterator[Comparison]:
         )
 
 
-def _values(metric: str, results: Sequence[Result]) -> FloatArray:
-    """The values of the clips that have one in every result, [clips, results], in the order of the clips' ids."""
-    clips = sorted(set.intersection(*(set(result.items) for result in results)))
-    rows = [[result.items[clip].get(metric) for result in results] for clip in clips]
-    values = np.array(rows, dtype=np.float64).reshape(len(clips), len(results))
-    kept: FloatArray = values[~np.isnan(values).any(axis=1)]
-    if not len(kept):
-        raise A2IBenchError(f"No clip has a {metric} in all of {_named(results)}; score them on the same clips.")
-    return kept
-
-
 # ------------------------------------------------------------------------------------------------ the tables
 
 
@@ -184,9 +163,9 @@ def comparison_report(titles: Sequence[str], comparisons: Sequence[Comparison]) 
     from rich.text import Text
 
     caption = Text(
-        f"The difference, A - B, with its 95 % bootstrap interval over clips; * p < {SIGNIFICANT} (sign flips, "
-        "Holm-corrected over all of this); need: clips for 80 % power. FID and KID have no values per clip: a board "
-        "tests them by their standard errors.",
+        f"The difference, A - B, with its 95 % bootstrap interval over clips; * p < {ALPHA} (sign flips, "
+        "Holm-corrected over all pairs of a metric); need: clips for 80 % power. FID and KID have no values per "
+        "clip: a board tests them by their standard errors.",
         style="italic",
     )
     if len(titles) == 2:
@@ -197,12 +176,12 @@ def comparison_report(titles: Sequence[str], comparisons: Sequence[Comparison]) 
     if len(titles) <= _MATRIX:
         for _, pairs in groupby(comparisons, key=lambda each: each.metric):
             matrices.append(_matrix(list(pairs)))
-        matrices.insert(0, Text(f"Row minus column; * p < {SIGNIFICANT}.", style="italic"))
+        matrices.insert(0, Text(f"Row minus column; * p < {ALPHA}.", style="italic"))
     return Group(legend, Text(), *matrices, _pair_table(comparisons), caption)
 
 
 def _stars(comparison: Comparison) -> str:
-    return "*" if comparison.p_value < SIGNIFICANT else " "
+    return "*" if comparison.p_value < ALPHA else " "
 
 
 def _digits(comparisons: Sequence[Comparison]) -> int:

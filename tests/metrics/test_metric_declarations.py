@@ -41,6 +41,7 @@ def rows(n: int = 24, seed: int = 0) -> Features:
     kinds = rng.standard_normal((4, 16))
     arrays["label/clip-text"] = np.repeat(kinds, n // 4, axis=0)
     arrays["category/clip-text"] = kinds[::-1].copy()
+    arrays["labels/clip-text"] = np.concatenate([rng.standard_normal((3, 16)), kinds])
     arrays["generated/classifier"] = np.eye(4)[np.arange(n) % 4]
     arrays["generated/inception"] = rng.standard_normal((n, 8)).astype(np.float32)
     arrays["reference/inception"] = rng.standard_normal((n + 6, 8)).astype(np.float32)
@@ -53,7 +54,7 @@ def rows(n: int = 24, seed: int = 0) -> Features:
 
 
 def shuffled(given: Features, order: np.ndarray) -> Features:
-    loose = ("category/clip-text", "reference/inception")
+    loose = ("category/clip-text", "labels/clip-text", "reference/inception")
     return Features(
         labels=tuple(given.labels[i] for i in order),
         arrays={key: array if key in loose else array[order] for key, array in given.arrays.items()},
@@ -63,9 +64,9 @@ def shuffled(given: Features, order: np.ndarray) -> Features:
 
 
 def test_the_promised_metrics_are_declared() -> None:
-    variants = ("", ".same-class", ".other-class", ".one", ".cosine", ".z")
+    variants = ("", ".same-class", ".other-class", ".one", ".sonic", ".cosine", ".z")
     expected = {name + variant for name in ("AIS", "IIS") for variant in variants}
-    expected |= {"AIC", "AIC.exact", "AIC.clipscore", "AIC.zero-shot", "FID", "KID"}
+    expected |= {"AIC", "AIC.exact", "AIC.clipscore", "AIC.zero-shot", "AIC.zero-shot-all", "FID", "KID"}
     assert set(metrics()) >= expected
 
 

@@ -6,8 +6,9 @@ from scipy import stats as scipy_stats
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import ranks
-from a2ibench.metrics.ranks import letters, paired_differences, rank_intervals, set_difference, who_is_better
+from a2ibench.metrics.ranks import letters, paired_differences, rank_intervals, who_is_better
 from a2ibench.metrics.stats import holm, paired_difference
+from a2ibench.results.pairs import set_difference
 
 
 def board(clips, levels, noise=6.0, seed=0):
@@ -129,11 +130,11 @@ def test_bad_input_gets_its_sentence(values, sentence):
 def test_set_statistics_differ_where_their_intervals_do_not_overlap():
     # 1.96 · (1 + 2) = 5.88.
     for apart, below in ((5.8, False), (5.95, True)):
-        difference, low, high, p_value = set_difference(10 + apart, 1.0, 10.0, 2.0)
+        difference, low, high, p_value, *_ = set_difference(10 + apart, 1.0, 10.0, 2.0)
         assert difference == pytest.approx(apart)
         assert (p_value < 0.05) == below == (low > 0)
         assert high - low == pytest.approx(2 * 1.959964 * 3)
-    assert set_difference(1.0, 0.0, 2.0, 0.0)[3] == 1.0
+    assert set_difference(1.0, 0.0, 2.0, 0.0).p_value == 1.0
 
 
 @pytest.mark.parametrize("together", [-1.0, -0.5, 0.0, 0.9, 1.0])
