@@ -10,17 +10,14 @@ import re
 import stat
 import tomllib
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from PIL import Image, UnidentifiedImageError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from a2ibench.board.unpack import (
@@ -35,13 +32,12 @@ from a2ibench.board.unpack import (
     unpacked,
     unsafe_name,
 )
-from a2ibench.clips import ClipSet, read_image
+from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import read_limited, sha256_file
+from a2ibench.media.image import inspect_image
 from a2ibench.progress import Stage, silent
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels
 LONGEST_SLUG = 64
 _CARD_BYTES = 64 * 1024
 _RUN_BYTES = 16 * 2**20  # it lists the clips
@@ -443,7 +439,7 @@ def _checked(
     for clip_id, files in images.items():
         for index, file in enumerate(files):
             try:
-                first = pixels.setdefault(_look(file), file.name)
+                first = pixels.setdefault(inspect_image(file), file.name)
                 hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
                 if first != file.name:
                     twins.append(f"{first} = {file.name}")
@@ -458,37 +454,6 @@ def _checked(
             f"{_some(twins)}; give every clip an image of its own."
         )
     return hashes
-
-
-def _look(path: Path) -> str:
-    """Check one image by its contents; give the sha256 of its pixels."""
-    if not path.stat().st_size:
-        raise A2IBenchError(f"The image file {path} is empty; make it again.")
-    try:
-        with warnings.catch_warnings():
-            # No reader but these three is ever tried, whatever the file is called.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                frames = getattr(image, "n_frames", 1)
-    except UnidentifiedImageError:
-        raise A2IBenchError(f"{path} is not an image in PNG, JPEG or WebP, whatever its name; make it one.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise A2IBenchError(f"The image {path} is too large to be read safely: {_plain(error)}") from None
-    except (SyntaxError, ValueError, EOFError) as error:
-        raise A2IBenchError(f"The image {path} is broken: {_plain(error)}; make it again.") from None
-    if frames > 1:
-        raise A2IBenchError(f"The image {path} is animated ({frames} frames); save one of them.")
-    if not (min(width, height) >= SMALLEST_SIDE and max(width, height) <= LARGEST_SIDE):
-        raise A2IBenchError(
-            f"The image {path} has {width} x {height} pixels; its sides must have {SMALLEST_SIDE} to {LARGEST_SIDE}."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which nobody uses
-        rgb = read_image(path)
-    if rgb.getcolors(1):  # None where there are more
-        raise A2IBenchError(f"The image {path} is blank: every pixel has the same colour; make it again.")
-    return sha256(f"{rgb.size}".encode() + rgb.tobytes()).hexdigest()
 
 
 def _some(names: Sequence[str]) -> str:

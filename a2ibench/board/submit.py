@@ -23,7 +23,8 @@ from filelock import FileLock, Timeout
 from a2ibench.board.outputs import Hashed, MethodCard, Outputs, RunRecord, slug_of
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, read_limited, save_image, write_text
+from a2ibench.files import check_writable, read_limited, write_text
+from a2ibench.media.image import save_image
 from a2ibench.results import Result
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
