@@ -141,7 +141,7 @@ def _decode(path: Path) -> tuple[Samples, int]:
 
 
 class _NotForLibsndfile(Exception):  # noqa: N818  a signal between two functions
-    """libsndfile does not know the format."""
+    """libsndfile can't open it."""
 
 
 def _decode_with_libsndfile(path: Path) -> tuple[Samples, int]:
@@ -150,7 +150,11 @@ def _decode_with_libsndfile(path: Path) -> tuple[Samples, int]:
     # By its number, not its name: else an ending such as .raw or .gsm would decide what the file is.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        with soundfile.SoundFile(number, closefd=False) as file:
+        try:
+            file = soundfile.SoundFile(number, closefd=False)
+        except (RuntimeError, TypeError, ValueError) as error:  # libsndfile's own, and soundfile's
+            raise _NotForLibsndfile(said(error)) from None
+        with file:
             blocks: list[Samples] = []
             read = 0
             # In blocks: a header may claim any length, and reading all at once makes room for what it claims.
@@ -164,8 +168,8 @@ def _decode_with_libsndfile(path: Path) -> tuple[Samples, int]:
                 )
             samples = np.concatenate(blocks) if blocks else np.empty((0, file.channels), np.float32)
             return samples, file.samplerate
-    except (RuntimeError, TypeError, ValueError) as error:  # libsndfile's own, and soundfile's
-        raise _NotForLibsndfile(said(error)) from None
+    except (RuntimeError, ValueError) as error:
+        raise refusal(f"The audio file {path} is broken ({said(error)}); make it again.") from None
     finally:
         os.close(number)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from a2ibench.media.base import refusal
 
@@ -85,13 +85,13 @@ def check_whole(path: Path, what: str) -> None:
 # ------------------------------------------------------------------------- where each container says that it ends
 
 
-def _chunks(file: BinaryIO, place: int, size: int, order: str) -> "list[tuple[bytes, int, int]]":
+def _chunks(file: BinaryIO, place: int, size: int, order: Literal["little", "big"]) -> list[tuple[bytes, int, int]]:
     """The chunks of a RIFF or IFF file: (name, start of the content, length)."""
-    found = []
+    found: list[tuple[bytes, int, int]] = []
     while place + 8 <= size and len(found) < 10_000:
         file.seek(place)
         head = file.read(8)
-        length = int.from_bytes(head[4:], "little" if order == "little" else "big")
+        length = int.from_bytes(head[4:], order)
         found.append((head[:4], place + 8, length))
         place += 8 + length + length % 2
     return found
@@ -141,7 +141,7 @@ def _aiff(file: BinaryIO, head: bytes, size: int) -> int | None:
 
 
 def _au(_: BinaryIO, head: bytes, size: int) -> int | None:
-    order = "big" if head[:4] == b".snd" else "little"
+    order: Literal["little", "big"] = "big" if head[:4] == b".snd" else "little"
     start, length = (int.from_bytes(head[i : i + 4], order) for i in (4, 8))
     return start + length if length < _PIPED else None
 

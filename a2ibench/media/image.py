@@ -53,7 +53,13 @@ def read_image(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise refusal(f"The image {path} is too large to be read safely: {said(error)}") from None
     except Exception as error:  # each of Pillow's forty readers has its own way to fail on damaged files
-        raise refusal(f"The image {path} is broken: {said(error)}; make it again.") from None
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> A2IBenchError:
+    if isinstance(error, OSError) and error.errno:  # the disk's, not Pillow's
+        return refusal(f"{path} can't be read: {said(error)}.")
+    return refusal(f"The image {path} is broken: {said(error)}; make it again.")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -93,7 +99,7 @@ def inspect_image(path: Path) -> str:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal(f"The image {path} is too large to be read safely: {said(error)}") from None
     except Exception as error:  # as above
-        raise refusal(f"The image {path} is broken: {said(error)}; make it again.") from None
+        raise _broken(path, error) from None
     if frames > 1:
         raise refusal(f"The image {path} is animated ({frames} frames); save one of them.")
     if not (min(width, height) >= SMALLEST_SIDE and max(width, height) <= LARGEST_SIDE):
