@@ -159,7 +159,7 @@ def test_what_states_its_length_is_held_to_it(tmp_path, form, left):
         ("mp4", "aac", {"movflags": "faststart"}),
         ("matroska", "aac", {}),
         ("avi", "pcm_s16le", {}),
-        ("asf", "wmav2", {}),
+        ("asf", "libmp3lame", {}),
         ("ogg", "libopus", {}),
     ],
 )

@@ -93,20 +93,28 @@ def write_audio(path: Path, samples: ArrayLike, rate: int) -> None:
     if wave.ndim not in (1, 2) or not wave.size or not np.isfinite(wave).all():
         raise refusal(f"{path} can't be written: it has no samples, or some that are not numbers (NaN or infinite).")
     form, subtype = _FORMATS[path.suffix.lower()]
+    wave = np.clip(wave, -1, 1)
+    # Rounded here: libsndfile rounds differently for WAV and FLAC.
+    ready = sixteen_bits(wave) if subtype == "PCM_16" else wave
     buffer = BytesIO()
     with soundfile.SoundFile(
         buffer, "w", rate, 1 if wave.ndim == 1 else wave.shape[1], format=form, subtype=subtype
     ) as file:
         # In blocks: libsndfile's Vorbis encoder overflows its stack on long ones.
         for start in range(0, len(wave), 1 << 14):
-            file.write(np.clip(wave[start : start + (1 << 14)], -1, 1))
+            file.write(ready[start : start + (1 << 14)])
     write_bytes(path, buffer.getvalue())
+
+
+def sixteen_bits(wave: Samples) -> NDArray[np.int16]:
+    """Round samples from -1 to 1 to the integers that readers divide by 32768."""
+    return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
 
 
 def inspect_audio(path: Path) -> str:
     """Check a sound; give the sha256 of what is heard, as 16 bits at 16 kHz: equal sounds in any format are equal."""
     wave = read_audio(path, LOOK_RATE)
-    return sha256(np.round(np.clip(wave, -1, 1) * 32767).astype("<i2").tobytes()).hexdigest()
+    return sha256(sixteen_bits(wave).astype("<i2").tobytes()).hexdigest()
 
 
 def spectrogram(path: Path) -> Image.Image:

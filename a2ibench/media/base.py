@@ -1,7 +1,7 @@
 """The noun `Medium`: how files of one kind are read, checked, written, drawn small and shown in a page."""
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ class Medium:
 
     def check(self, path: Path) -> None:
         """Read a file, so that a bad one is refused before any work starts."""
-        self.read(path)
+        found = self.read(path)
+        if isinstance(found, Iterator):  # a video's frames
+            for _ in found:
+                pass
 
 
 def refusal(message: str) -> A2IBenchError:

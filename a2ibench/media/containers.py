@@ -224,7 +224,7 @@ def _ogg(file: BinaryIO, head: bytes, size: int) -> int | None:
     tail = file.read()
     place = tail.rfind(b"OggS\0")
     page = tail[place:] if place >= 0 else b""
-    if len(page) < 27:
+    if len(page) < 27 or not page[5] & 4:  # the last page says that it is
         return size + 1
     return start + place + 27 + page[26] + sum(page[27 : 27 + page[26]]) if len(page) >= 27 + page[26] else size + 1
 

@@ -156,7 +156,7 @@ def write_video(
         )
     buffer = BytesIO()
     step = Fraction(fps).limit_denominator(1001)
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         codec = next(name for name in _CODECS if name in av.codecs_available)
         options = {"crf": "18", "preset": "medium", "threads": "1"} if codec == "libx264" else {}
         stream = container.add_stream(codec, rate=step, options=options)
