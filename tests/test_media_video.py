@@ -133,6 +133,16 @@ def test_a_name_that_is_no_utf8_keeps_nobody_from_reading(tmp_path):
     assert len(list(frames(tmp_path / "a.mkv"))) == 24
 
 
+@pytest.mark.parametrize("name", ["audio", "image", "video"])
+def test_a_codec_that_nobody_knows_is_said(clip, name):
+    data = clip.read_bytes()
+    for known in (b"mp4a", b"avc1", b"mp4v"):
+        data = data.replace(known, b"zzzz")
+    clip.write_bytes(data)
+    with pytest.raises(A2IBenchError, match=r"no decoder|can't be read|has no"):
+        get(name).check(clip)
+
+
 def test_refuses_blank_videos(tmp_path):
     write_video(tmp_path / "a.mp4", np.full((8, 32, 32, 3), 128, np.uint8), 8)
     with pytest.raises(A2IBenchError, match="blank"):

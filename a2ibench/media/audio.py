@@ -214,6 +214,8 @@ def decode_with_av(path: Path) -> tuple[Samples, int]:
         with open_av(path) as container:
             if not container.streams.audio:
                 raise refusal(f"The {what} {path} has no sound; give the audio as a file of its own.")
+            if container.streams.audio[0].codec_context is None or not container.streams.audio[0].rate:
+                raise refusal(f"The sound of {path} can't be read (there is no decoder for it); make it again.")
             timeline = _Timeline(path, container)
             for block, at in _blocks(container):
                 timeline.add(block, at)

@@ -179,7 +179,7 @@ def _boxes(file: BinaryIO, size: int) -> int | None:
         head = file.read(16)
         length = int.from_bytes(head[:4], "big")
         length = int.from_bytes(head[8:16], "big") if length == 1 else length
-        if length < 8:
+        if length < 8 or not head[4:8].isalnum():  # the rest of the file, or junk behind the last box
             return None
         place += length
     return place

@@ -41,6 +41,9 @@ class opened:  # noqa: N801  used as a function
             self.container.close()
             raise refusal(f"{self.path} has no picture; give the image as a file of its own.")
         stream = self.container.streams.video[0]
+        if stream.codec_context is None:
+            self.container.close()
+            raise refusal(f"The picture of {self.path} can't be read (there is no decoder for it); make it again.")
         if stream.width * stream.height > MOST_PIXELS:
             self.container.close()
             raise refusal(
