@@ -136,7 +136,7 @@ def test_a_name_that_is_no_utf8_keeps_nobody_from_reading(tmp_path):
 @pytest.mark.parametrize("name", ["audio", "image", "video"])
 def test_a_codec_that_nobody_knows_is_said(clip, name):
     data = clip.read_bytes()
-    for known in (b"mp4a", b"avc1", b"mp4v"):
+    for known in (b"mp4a", b"esds", b"avc1", b"mp4v"):
         data = data.replace(known, b"zzzz")
     clip.write_bytes(data)
     with pytest.raises(A2IBenchError, match=r"no decoder|can't be read|has no"):
