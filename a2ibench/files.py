@@ -6,17 +6,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
 
 from a2ibench.errors import A2IBenchError
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 _NO_SPACE = "no space is left there; free some space, or choose another place"
 _NO_PERMISSION = "there is no permission to write there; choose another place"
 _REASONS = {
@@ -95,19 +89,6 @@ def read_limited(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise A2IBenchError(f"{path} is larger than {most} bytes; it is not what it should be.")
     return data
-
-
-def save_image(path: Path, image: "Image.Image") -> None:
-    """Save an image as PNG, whole or not at all; see `write_bytes`.
-
-    Metadata (EXIF, colour profile, texts) stay out, so that equal pixels make equal files and no prompt,
-    place or name travels along.
-    """
-    plain = image.copy() if image.mode in _PNG_MODES else image.convert("RGB")
-    plain.info = {key: value for key, value in image.info.items() if key == "transparency"}
-    buffer = BytesIO()
-    plain.save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
 
 
 def check_writable(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2ibench.files import save_image
+from a2ibench.media.image import save_image
 from a2ibench.rating.aggregate import aggregate
 from a2ibench.rating.picture import human_picture
 from a2ibench.rating.readers import Answer, Ratings

@@ -377,7 +377,7 @@ def test_refuses_videos_without_sound_or_picture_and_broken_ones(tmp_path):
     whole = video(tmp_path / "a.mp4", wave=tone(0.6, 44_100))
     whole.write_bytes(whole.read_bytes()[:-200])
     for read in (lambda path: read_audio(path, RATE), read_image):
-        with pytest.raises(A2IBenchError, match=r"of .*a\.mp4 can't be read"):
+        with pytest.raises(A2IBenchError, match=r"a\.mp4 (can't be read|is truncated)"):
             read(whole)
 
 

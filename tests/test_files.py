@@ -11,7 +11,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from a2ibench import files
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, save_image, write_bytes, write_text
+from a2ibench.files import check_writable, write_bytes, write_text
+from a2ibench.media.image import save_image
 
 
 def failing(code):

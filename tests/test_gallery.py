@@ -8,9 +8,9 @@ from made import renamed
 from PIL import Image
 
 from a2ibench.clips import ClipSet, load_clips
+from a2ibench.media.audio import TILE_SIZE, spectrogram
 from a2ibench.pictures.gallery import (
     MOST_CLIPS,
-    SOUND_SIZE,
     TILE,
     Sheet,
     Sprite,
@@ -20,7 +20,6 @@ from a2ibench.pictures.gallery import (
     write_clips,
     write_gallery,
 )
-from a2ibench.pictures.sheets import spectrogram
 
 
 def _pictures(folder, colours, size=(120, 100)):
@@ -99,7 +98,7 @@ def test_sheets_of_sounds_and_references(tmp_path, clip_folder):
     references, sounds = clip_sprites(clips)
     assert references.sheet.clips == sounds.sheet.clips == list(clips.ids)
     clip = clips[3]
-    expected = spectrogram(clip.file("audio")).resize(SOUND_SIZE)
+    expected = spectrogram(clip.file("audio")).resize(TILE_SIZE)
     found = np.asarray(_tile(sounds, clip.clip_id), dtype=float)
     assert np.abs(found - np.asarray(expected, dtype=float)).mean() < 12
     write_clips(tmp_path, clips)

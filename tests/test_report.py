@@ -173,7 +173,7 @@ def test_broken_image_is_named(make, tmp_path):
 
 
 def test_spectrogram_shows_where_the_tone_is(tmp_path):
-    from a2ibench.pictures.sheets import spectrogram
+    from a2ibench.media.audio import spectrogram
 
     wave = np.zeros(16_000)
     wave[8000:] = np.sin(2 * np.pi * 300 * np.arange(8000) / 16_000)

@@ -7,7 +7,6 @@ images are known by their contents, and what is wrong is collected, so that all 
 import os
 import re
 import stat
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, UnidentifiedImageError
-
-from a2ibench.board.card import MethodCard, RunRecord, one_line
+from a2ibench.board.card import MethodCard, RunRecord
 from a2ibench.board.rows import Hashed
 from a2ibench.board.unpack import (
     IMAGE_SUFFIXES,
@@ -31,13 +28,11 @@ from a2ibench.board.unpack import (
     unpacked,
     unsafe_name,
 )
-from a2ibench.clips import ClipSet, read_image
+from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
+from a2ibench.media.image import inspect_image
 from a2ibench.progress import Stage, silent
-
-FORMATS = ("PNG", "JPEG", "WEBP")
-SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels
 
 _Kept = TypeVar("_Kept")
 
@@ -272,7 +267,7 @@ def _checked(
     for clip_id, files in images.items():
         for index, file in enumerate(files):
             try:
-                _look(file)
+                inspect_image(file)
                 hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
             except A2IBenchError as error:
                 problems.append(str(error))
@@ -280,36 +275,6 @@ def _checked(
                 problems.append(f"{file} can't be read: {error.strerror or error}.")
             advance(1)
     return hashes
-
-
-def _look(path: Path) -> None:
-    """Check one image by its contents."""
-    if not path.stat().st_size:
-        raise A2IBenchError(f"The image file {path} is empty; make it again.")
-    try:
-        with warnings.catch_warnings():
-            # No reader but these three is ever tried, whatever the file is called.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                frames = getattr(image, "n_frames", 1)
-    except UnidentifiedImageError:
-        raise A2IBenchError(f"{path} is not an image in PNG, JPEG or WebP, whatever its name; make it one.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise A2IBenchError(f"The image {path} is too large to be read safely: {one_line(error)}") from None
-    except (SyntaxError, ValueError, EOFError) as error:
-        raise A2IBenchError(f"The image {path} is broken: {one_line(error)}; make it again.") from None
-    if frames > 1:
-        raise A2IBenchError(f"The image {path} is animated ({frames} frames); save one of them.")
-    if not (min(width, height) >= SMALLEST_SIDE and max(width, height) <= LARGEST_SIDE):
-        raise A2IBenchError(
-            f"The image {path} has {width} x {height} pixels; its sides must have {SMALLEST_SIDE} to {LARGEST_SIDE}."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which nobody uses
-        rgb = read_image(path)
-    if rgb.getcolors(1):  # None where there are more
-        raise A2IBenchError(f"The image {path} is blank: every pixel has the same colour; make it again.")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ from a2ibench.board.rows import Hashed, load_result, load_sanity, read_hashes, w
 from a2ibench.board.withdraw import withdrawal_of
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, save_image, write_text
+from a2ibench.files import check_writable, write_text
+from a2ibench.media.image import save_image
 from a2ibench.results import Result
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of

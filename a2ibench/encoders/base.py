@@ -16,7 +16,7 @@ from a2ibench.errors import unknown
 Modality = Literal["image", "audio", "text"]
 Float32 = NDArray[np.float32]
 
-READING: Mapping[Modality, int] = {"image": 1, "audio": 1, "text": 1}
+READING: Mapping[Modality, int] = {"image": 1, "audio": 2, "text": 1}
 """How files reach an encoder, a version per modality: raised when the same file may give other pixels or samples."""
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from a2ibench.baselines import get as get_method
 from a2ibench.clips import ClipSet
 from a2ibench.errors import unknown
-from a2ibench.files import check_writable, save_image, write_text
+from a2ibench.files import check_writable, write_text
+from a2ibench.media.image import save_image
 from a2ibench.paper.table1 import Table1, build, load_published
 from a2ibench.paper.tables import to_csv, to_markdown, to_tex
 from a2ibench.pictures.sheets import comparison_sheet

@@ -6,17 +6,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from a2ibench.clips import ClipSet, read_image
+from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited, write_bytes, write_text
-from a2ibench.pictures.sheets import spectrogram
+from a2ibench.media.audio import sound_tile
+from a2ibench.media.image import TILE, read_image, square
 
 MOST_CLIPS = 240
-TILE = 96
-SOUND_SIZE = (144, 96)
 COLUMNS = 16
 CLIP_SHEETS = ("reference", "sound")
 MOST_BYTES = 4_000_000  # 240 photographs of 96 pixels need under one
@@ -113,27 +112,13 @@ def webp(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def square_tile(path: Path, side: int) -> Image.Image:
-    """Read an image and cut it to a square, from its middle."""
-    return _square(read_image(path), side)
-
-
-def _square(image: Image.Image, side: int) -> Image.Image:
-    return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
-
-
-def sound_tile(path: Path) -> Image.Image:
-    """Draw the spectrogram of a sound."""
-    return spectrogram(path).resize(SOUND_SIZE, Image.Resampling.LANCZOS)
-
-
 def image_sprite(files: Mapping[str, Path]) -> Sprite | None:
     """Pack images, cut to squares of at most 96 pixels: never larger than they are. None of none."""
     found = {clip_id: read_image(path) for clip_id, path in files.items()}
     if not found:
         return None
     side = min(TILE, max(min(image.size) for image in found.values()))
-    return Sprite.pack({clip_id: _square(image, side) for clip_id, image in found.items()})
+    return Sprite.pack({clip_id: square(image, side) for clip_id, image in found.items()})
 
 
 def clip_sprites(clips: ClipSet) -> tuple[Sprite, Sprite]:

@@ -4,26 +4,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from a2ibench.clips import Clip, ClipSet, read_audio, read_image
+from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError
+from a2ibench.media.audio import spectrogram
+from a2ibench.media.image import read_image
 
 _TILE = 144
-_SOUND = 208
+_SOUND = 208  # the width of a spectrogram
 _GAP = 6  # between the tiles of a clip
 _GUTTER = 36  # between clips
 MARGIN = 56
 PAPER, INK, GREY, FAINT = (252, 251, 248), (32, 30, 38), (124, 120, 130), (232, 229, 224)
-_RATE = 16_000
-_BANDS = 72
-# Dark violet to pale yellow, even in lightness: matplotlib's "magma" at eleven points.
-_MAGMA = (
-    (0, 0, 4), (20, 14, 54), (59, 15, 112), (100, 26, 128), (140, 41, 129), (183, 55, 121), (222, 73, 104),
-    (247, 112, 92), (254, 159, 109), (254, 207, 146), (252, 253, 191),
-)  # fmt: skip
 
 
 def contact_sheet(
@@ -187,43 +180,3 @@ def _empty() -> Image.Image:
     tile = Image.new("RGB", (_TILE, _TILE), FAINT)
     ImageDraw.Draw(tile).text((_TILE / 2, _TILE / 2), "no image", GREY, font(15), anchor="mm")
     return tile
-
-
-@cache
-def _colours() -> NDArray[np.uint8]:
-    anchors = np.array(_MAGMA, dtype=np.float64)
-    places = np.linspace(0, len(anchors) - 1, 256)
-    table = np.stack([np.interp(places, np.arange(len(anchors)), anchors[:, i]) for i in range(3)], axis=1)
-    return np.round(table).astype(np.uint8)
-
-
-@cache
-def _mel_bank(bins: int) -> NDArray[np.float32]:
-    """Triangular mel filters from 40 Hz to 8 kHz, [bands, bins]."""
-    hertz = np.linspace(0, _RATE / 2, bins)
-    low, high = (2595 * np.log10(1 + f / 700) for f in (40.0, _RATE / 2))
-    edges = 700 * (10 ** (np.linspace(low, high, _BANDS + 2) / 2595) - 1)
-    # The lowest bands are narrower than a bin: without a least width they would be black lines.
-    least = hertz[1]
-    rise = (hertz - edges[:-2, None]) / np.maximum(edges[1:-1] - edges[:-2], least)[:, None]
-    fall = (edges[2:, None] - hertz) / np.maximum(edges[2:] - edges[1:-1], least)[:, None]
-    bank: NDArray[np.float32] = np.clip(np.minimum(rise, fall), 0, None).astype(np.float32)
-    return bank
-
-
-def spectrogram(path: Path) -> Image.Image:
-    """The log-mel spectrogram of a sound's first ten seconds, low tones below."""
-    wave = read_audio(path, _RATE)[: 10 * _RATE]
-    size = 1024
-    starts = np.linspace(0, len(wave), _SOUND).astype(np.int64)
-    padded = np.pad(wave, size // 2)
-    padded = np.pad(padded, (0, max(0, size + len(wave) - len(padded))))
-    frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size).astype(np.float32)
-    power = np.abs(np.fft.rfft(frames, axis=1)).astype(np.float32) ** 2
-    decibels = 10 * np.log10(_mel_bank(power.shape[1]) @ power.T + 1e-10)
-    # The loudest point is white; 65 dB below is black, but never less than the quietest tenth.
-    top = float(decibels.max())
-    floor = max(top - 65, float(np.quantile(decibels, 0.1)))
-    shade = np.clip((decibels - floor) / max(top - floor, 1e-6), 0, 1)
-    pixels = _colours()[np.round(shade[::-1] * 255).astype(np.uint8)]
-    return Image.fromarray(pixels).resize((_SOUND, _TILE), Image.Resampling.BICUBIC)

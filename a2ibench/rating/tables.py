@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a2ibench.files import save_image, write_text
+from a2ibench.files import write_text
+from a2ibench.media.image import save_image
 from a2ibench.rating.findings import Alpha, Findings, Human, MethodComparison, MethodRating, Order
 from a2ibench.show.numbers import format_p
 from a2ibench.text import csv_text, latex_text, markdown_text

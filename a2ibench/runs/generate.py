@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet, clip_digests
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import check_writable, save_image, write_text
+from a2ibench.files import check_writable, write_text
+from a2ibench.media.image import save_image
 from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
 from a2ibench.text import some

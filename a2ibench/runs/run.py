@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from a2ibench.clips import ClipSet
-from a2ibench.files import save_image
+from a2ibench.media.image import save_image
 from a2ibench.metrics import Metric
 from a2ibench.pictures.sheets import contact_sheet
 from a2ibench.progress import Advance

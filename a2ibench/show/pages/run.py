@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from a2ibench.clips import Clip, ClipSet
+from a2ibench.media.audio import sound_tile
+from a2ibench.media.image import square_tile
 from a2ibench.metrics.aic import THRESHOLD, match_table
 from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.classes import class_means
-from a2ibench.pictures.gallery import clip_sprites, image_sprite, sample, sound_tile, square_tile, webp
+from a2ibench.pictures.gallery import clip_sprites, image_sprite, sample, webp
 from a2ibench.results import Result, Score
 from a2ibench.show.pages import data_uri, render
 from a2ibench.show.pages.media import BUDGET, SPRITES, Media

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from a2ibench.clips import ClipSet
-from a2ibench.files import save_image
+from a2ibench.media.image import save_image
 from a2ibench.suites.mini import world
 from a2ibench.suites.mini.world import Scene
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import soundfile
 from rich.progress import track
 
-from a2ibench.files import save_image, write_text
+from a2ibench.files import write_text
+from a2ibench.media.image import save_image
 from a2ibench.suites.mini import world
 
 CLIPS_PER_KIND = 20
