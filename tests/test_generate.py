@@ -155,6 +155,75 @@ def test_a_half_written_image_is_no_image(make, clips, tmp_path):
     assert make() == whole
 
 
+def _shorter(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _flipped(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+
+
+def _linked(file):
+    copy = file.parents[2] / "elsewhere.png"
+    file.rename(copy)
+    file.symlink_to(copy)
+
+
+@pytest.mark.parametrize("damage", [_shorter, _flipped, _linked, lambda file: file.write_bytes(b"")])
+def test_a_damaged_image_is_made_anew(make, tmp_path, damage):
+    whole = make()
+    damage(tmp_path / "run/images/bell-1.png")
+    CALLS.clear()
+    assert make() == whole
+    assert CALLS == [["bell-1"] * 3]
+    assert not (tmp_path / "run/images/bell-1.png").is_symlink()
+    damage(tmp_path / "run/images.sha256")
+    if damage is _linked:
+        with pytest.raises(A2IBenchError, match="is a link"):
+            make()
+    else:
+        assert make() == whole
+
+
+def test_the_hashes_are_what_sha256sum_reads(make, tmp_path):
+    make()
+    lines = [line.split("  ") for line in (tmp_path / "run/images.sha256").read_text().splitlines()]
+    assert {tmp_path / "run" / name for _, name in lines} == set((tmp_path / "run/images").iterdir())
+    assert all(sha256_file(tmp_path / "run" / name) == digest for digest, name in lines)
+
+
+def test_images_behind_a_link_are_left_alone(make, tmp_path):
+    make()
+    (tmp_path / "run/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "run/images").symlink_to("../elsewhere")
+    for fresh in (False, True):
+        with pytest.raises(A2IBenchError, match="is a link"):
+            make(fresh=fresh)
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 8
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "5", "{}", '{"retried": 5}', '{"retried": [], "failed": ["bell-0"]}']
+)
+def test_broken_failures_are_refused(make, tmp_path, text):
+    make()
+    (tmp_path / "run/failures.json").write_text(text)
+    with pytest.raises(A2IBenchError, match=r"failures\.json is broken; give --fresh"):
+        make()
+    make(fresh=True)
+
+
+@pytest.mark.parametrize("name", ["run.json", "failures.json", "images.sha256", "images/bell-0.png"])
+def test_a_pipe_in_place_of_a_file_does_not_hang(make, tmp_path, name):
+    make()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(A2IBenchError, match=r"plain file|not a file"):
+        make()
+
+
 def test_image_seed_depends_on_each_of_its_arguments():
     seeds = {image_seed(s, c, i) for s in (0, 1) for c in ("a", "b", "1") for i in (0, 1)}
     assert len(seeds) == 12
