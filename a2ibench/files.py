@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
+from io import BufferedRandom, BufferedReader, BytesIO
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, TYPE_CHECKING, Any
@@ -74,8 +74,8 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def open_regular(path: Path, *, follow: bool = False) -> IO[bytes]:
-    """Open a file to read its bytes: a plain file, and no link unless `follow`.
+def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> BufferedReader | BufferedRandom:
+    """Open a file that is there to read its bytes, and to `write` them: a plain file, and no link unless `follow`.
 
     A FIFO would keep one waiting for ever, a link to ``/dev/zero`` would fill the memory: neither is opened.
 
@@ -90,7 +90,8 @@ def open_regular(path: Path, *, follow: bool = False) -> IO[bytes]:
     links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     try:
         # Not by asking first and opening then: between the two it could be exchanged.
-        descriptor = os.open(path, os.O_RDONLY | links | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        how = os.O_RDWR if write else os.O_RDONLY
+        descriptor = os.open(path, how | links | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -99,7 +100,7 @@ def open_regular(path: Path, *, follow: bool = False) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise A2IBenchError(f"{path} is no plain file; put the file itself there.")
-    return os.fdopen(descriptor, "rb")
+    return os.fdopen(descriptor, "r+b" if write else "rb")
 
 
 def is_regular(path: Path) -> bool:
