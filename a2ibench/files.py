@@ -100,7 +100,7 @@ def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> Bu
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise A2IBenchError(f"{path} is no plain file; put the file itself there.")
-    return os.fdopen(descriptor, "r+b" if write else "rb")
+    return os.fdopen(descriptor, "r+b") if write else os.fdopen(descriptor, "rb")
 
 
 def is_regular(path: Path) -> bool:
