@@ -1,40 +1,32 @@
 """The command line. Data goes to stdout, progress and errors to stderr; exit 0 done, 1 check failed, 2 wrong use."""
 
 import sys
-import warnings
-from typing import Annotated
+from contextlib import suppress
+from typing import Any
 
-import typer
-
-from a2ibench import __version__
-from a2ibench.cli import board, look, rate, reproduce, run  # noqa: F401  # they register their commands
-from a2ibench.cli.shared import app, note
-from a2ibench.errors import A2IBenchError, A2IBenchWarning
-
-
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"a2ibench {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """The benchmark for making images from sound."""
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """Print a warning as one line, without the place in the code."""
-    note(f"a2ibench: {message}" if issubclass(category, A2IBenchWarning) else f"{category.__name__}: {message}")
+# All else is imported by `main`, so that Ctrl-C while that goes on is one line as well.
 
 
 def main() -> None:
-    """Run the command line: one sentence and exit code 2 for what the user can mend."""
-    warnings.showwarning = _show_warning
+    """Run the command line: one sentence and exit code 2 for what the user can mend, 130 after Ctrl-C."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        _stopped()
+    except SystemExit as end:  # typer makes this of Ctrl-C, and says nothing
+        if end.code == 130:
+            _stopped()
+        raise
+
+
+def _run() -> None:
+    import warnings
+
+    from a2ibench.cli.root import app, show_warning
+    from a2ibench.cli.shared import note
+    from a2ibench.errors import A2IBenchError
+
+    warnings.showwarning = show_warning
     try:
         app()
     except A2IBenchError as error:
@@ -44,6 +36,20 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename is not None else ""
         note(f"a2ibench: {where}{error.strerror or error}; give another path.")
         sys.exit(2)
-    except KeyboardInterrupt:
-        note("Stopped; the same command goes on from what is whole.")
-        sys.exit(130)
+
+
+def _stopped() -> None:
+    import signal
+
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice: what is left is only to end
+    sys.stderr.write("Stopped; the same command goes on from what is whole.\n")
+    sys.exit(130)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from a2ibench.cli.root import app
+
+        return app
+    raise AttributeError(name)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def train_audiotoken(
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([hashes["beats"], *(sha256_file(file) for file in autoencoder)])
     networks = " ".join(hashes[part] for part in sorted(hashes))
-    claim(folder, config, clips, networks)
+    claim(folder, asdict(config), clips, networks)
     if whole := finished(folder):
         return whole
     read_checkpoint(folder)  # a damaged one is named before the networks are loaded

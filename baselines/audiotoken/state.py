@@ -3,10 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -14,15 +13,12 @@ from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_json, read_limited, write_bytes, write_text
 
-if TYPE_CHECKING:
-    from a2ibench.baselines.audiotoken.train import Config
-
 FILES = ("train.json", "checkpoint.pt", "embedder.safetensors", "embedder.sha256")
 _MOST_BYTES = 2**33
 _DIGEST = hashlib.sha256().digest_size
 
 
-def claim(out: Path, config: "Config", clips: ClipSet, networks: str) -> None:
+def claim(out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str) -> None:
     """Mark a folder as this training's; refuse one of other settings, clips or frozen networks.
 
     Raises
@@ -34,7 +30,7 @@ def claim(out: Path, config: "Config", clips: ClipSet, networks: str) -> None:
     if (out / "tensorboard").is_symlink():
         raise A2IBenchError(f"{out / 'tensorboard'} is a link, and a training is kept inside its folder; take it away.")
     mark = out / "train.json"
-    wanted = {**asdict(config), "clips": clips.digest, "networks": networks}
+    wanted = {**settings, "clips": clips.digest, "networks": networks}
     found = read_json(mark, "give --fresh to begin anew")
     if found is None:
         write_bytes(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())

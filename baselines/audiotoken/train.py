@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ def train(
         gradient_accumulation_steps=config.accumulate,
         cpu=examples.diffusion.device == "cpu",
     )
-    claim(out, config, examples.clips, examples.networks)
+    claim(out, asdict(config), examples.clips, examples.networks)
     if final := finished(out):
         return final
     diffusion = examples.diffusion
@@ -298,4 +298,4 @@ def _lr_factor(config: Config, step: int) -> float:
     return min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / config.steps))
 
 
-__all__ = ["Config", "Examples", "claim", "train"]
+__all__ = ["Config", "Examples", "train"]
