@@ -414,3 +414,19 @@ def test_what_was_trained_can_be_drawn_with(run_cli, tiny_suite, clip_folder, tm
 
 def test_a_suite_without_training_clips_says_so(run_cli, tiny_suite):
     assert "--data" in run_cli("train", "audiotoken", "--suite", tiny_suite, "--out", "t").sentence
+
+
+def test_training_clips_that_were_damaged_are_drawn_anew(tmp_path):
+    from a2ibench.suites.mini.build.test_split import training_clips
+
+    folder = training_clips(tmp_path / "clips", 2)
+    whole = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert len(whole) == 6
+    for file, data in whole.items():
+        for damaged in (data[:-2], b"", bytes(len(data))):
+            file.write_bytes(damaged)
+            training_clips(folder, 2)
+            assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == whole
+    stamps = {file: file.stat().st_mtime_ns for file in whole}
+    training_clips(folder, 2)
+    assert {file: file.stat().st_mtime_ns for file in whole} == stamps, "what is whole is kept"
