@@ -198,9 +198,10 @@ def test_a_record_of_another_shape_is_one_sentence(fit, tmp_path, text):
         fit("run", steps=1)
 
 
-def test_a_disk_too_full_for_the_checkpoints_is_told_before_the_first_step(fit, monkeypatch):
+def test_a_disk_too_full_for_the_checkpoints_is_told_before_anything_is_computed(fit, monkeypatch):
+    monkeypatch.setattr(Examples, "_compute", None)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(A2IBenchError, match="the training's checkpoints needs"):
+    with pytest.raises(A2IBenchError, match="a training with its checkpoints needs"):
         fit("run", steps=1)
 
 

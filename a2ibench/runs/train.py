@@ -62,7 +62,7 @@ def train_audiotoken(
 
     from a2ibench.baselines.audiotoken.model import Listener
     from a2ibench.baselines.audiotoken.state import claim, finished, read_checkpoint
-    from a2ibench.baselines.audiotoken.train import Config, Examples, train
+    from a2ibench.baselines.audiotoken.train import Config, Examples, check_room, train
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     known = {field.name for field in fields(Config)}
@@ -77,6 +77,7 @@ def train_audiotoken(
     read_checkpoint(folder)  # a damaged one is named before the networks are loaded
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device, half=False)
     listener = Listener(parts["beats"], device)
+    check_room(folder, listener, diffusion)
     advance = stage("features and latents", len(clips)) if config.precompute else None
     seen = 0
 

@@ -211,8 +211,6 @@ def train(
     device = accelerator.device
     torch.manual_seed(config.seed)
     embedder = Embedder(examples.listener.width, diffusion.token_width)
-    # A checkpoint is the weights and twice as much of the optimizer; the last one stays until the next is whole.
-    check_space(out, 4 * 6 * sum(each.numel() for each in embedder.parameters()), "the training's checkpoints")
     optimizer = torch.optim.AdamW(embedder.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     embedder, optimizer = accelerator.prepare(embedder, optimizer)
     start = 0
@@ -260,6 +258,13 @@ def train(
     return out / "embedder.safetensors"
 
 
+def check_room(out: Path, listener: Listener, diffusion: StableDiffusion) -> None:
+    """Refuse a training whose checkpoints the disk can't hold; A2IBenchError says how much they need."""
+    numbers = sum(each.numel() for each in Embedder(listener.width, diffusion.token_width).parameters())
+    # A checkpoint is the weights and twice as much of the optimizer; the last one stays until the next is whole.
+    check_space(out, 2 * 3 * 4 * numbers, "a training with its checkpoints")
+
+
 def _loss(
     embedder: Any,
     examples: Examples,
@@ -298,4 +303,4 @@ def _lr_factor(config: Config, step: int) -> float:
     return min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / config.steps))
 
 
-__all__ = ["Config", "Examples", "train"]
+__all__ = ["Config", "Examples", "check_room", "train"]
