@@ -1,14 +1,19 @@
 """The command line. Data goes to stdout, progress and errors to stderr; exit 0 done, 1 check failed, 2 wrong use."""
 
+import _thread
+import atexit
+import signal
 import sys
+import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 # All else is imported by `main`, so that Ctrl-C while that goes on is one line as well.
 
 
 def main() -> None:
     """Run the command line: one sentence and exit code 2 for what the user can mend, 130 after Ctrl-C."""
+    usual, sys.unraisablehook = sys.unraisablehook, _heard
     try:
         _run()
     except KeyboardInterrupt:
@@ -17,6 +22,9 @@ def main() -> None:
         if end.code == 130:
             _stopped()
         raise
+    finally:
+        sys.unraisablehook = usual
+        atexit.register(_deaf)
 
 
 def _run() -> None:
@@ -38,13 +46,30 @@ def _run() -> None:
         sys.exit(2)
 
 
-def _stopped() -> None:
-    import signal
-
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice: what is left is only to end
+def _stopped() -> NoReturn:
     sys.stderr.write("Stopped; the same command goes on from what is whole.\n")
     sys.exit(130)
+
+
+def _deaf() -> None:
+    """Let Ctrl-C pass while Python ends: all is done, and it would only be a traceback."""
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _heard(unraisable: Any) -> None:
+    """Raise Ctrl-C once more where it came while Python tidied an object up, and would be lost."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _interrupt).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    if hasattr(signal, "pthread_kill"):  # wakes one who waits, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def __getattr__(name: str) -> Any:
