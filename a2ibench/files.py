@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import BufferedRandom, BufferedReader, BytesIO
 from pathlib import Path
 from secrets import token_hex
@@ -49,6 +50,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     with _mendable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(path.parent.absolute())
         # Renaming over /dev/stdout or a pipe would take it away from everybody.
         if path.exists() and not path.is_file():
             raise A2IBenchError(f"{path} can't be written: it is not a file; choose another name.")
@@ -274,6 +276,12 @@ def sweep(folder: Path, name: str | None = None) -> None:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
             finally:
                 os.close(descriptor)
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder before this process writes there first."""
+    sweep(folder)
 
 
 @contextmanager

@@ -30,6 +30,10 @@ class Command:
     """What must be there at the end, where it is never the same."""
     names_itself: tuple[str, ...] = ()
     """What a second run of a command that has ended says, where it does not simply end well again."""
+    first: str = ""
+    """A command that must have ended before."""
+    believes: bool = False
+    """Whether damage may change the results: what it reads is its input, not what it left there itself."""
 
 
 COMMANDS = (
@@ -63,6 +67,37 @@ COMMANDS = (
         exists=("tiny/index.html", "tiny/leaderboard.csv"),
         names_itself=("--replace",),
     ),
+    Command(
+        "submit-again",
+        "submit {noise} --suite {suite} --name x --board out --replace",
+        ("tiny/x/items.csv", "tiny/x/hashes.csv"),
+        exists=("tiny/index.html", "tiny/leaderboard.csv"),
+        first="submit {noise} --suite {suite} --name x --board out",
+    ),
+    Command(
+        "leaderboard",
+        "leaderboard --suite {suite} --board out",
+        ("tiny/leaderboard.csv",),
+        exists=("tiny/index.html",),
+        first="submit {noise} --suite {suite} --name x --board out",
+        believes=True,
+    ),
+    Command(
+        "verify",
+        "verify out/tiny/x --suite {suite} --outputs {noise}",
+        (),
+        exists=("tiny/x/verified.json",),
+        first="submit {noise} --suite {suite} --name x --board out",
+        believes=True,
+    ),
+    Command(
+        "report",
+        "report out --suite {suite} --outputs {noise}",
+        (),
+        exists=("report.html",),
+        first="eval --outputs {noise} --suite {suite} --metric IIS --out out",
+        believes=True,
+    ),
 )
 
 
@@ -91,9 +126,17 @@ class Ground:
     command: Command
     files: dict[str, Path] = field(default_factory=dict)
 
-    def run(self, fault: str = "none", at: int = 0) -> Outcome:
+    def prepare(self) -> "Ground":
+        """Run what must have ended before the command."""
+        self.folder.mkdir()
+        if self.command.first:
+            outcome = self.run(words=self.command.first)
+            assert outcome.code == 0, outcome.err
+        return self
+
+    def run(self, fault: str = "none", at: int = 0, words: str = "") -> Outcome:
         """Run the command in a forked process, with a fault at its n-th write."""
-        words = [word.format(**self.files) for word in self.command.words.split()]
+        words = [word.format(**self.files) for word in (words or self.command.words).split()]
         log = self.folder.with_name(f"{self.folder.name}.log")
         count = self.folder.with_name(f"{self.folder.name}.count")
         self.folder.mkdir(exist_ok=True)
@@ -109,7 +152,11 @@ class Ground:
         out = self.folder / "out"
         found: dict[str, bytes | None] = {name: None for name in self.command.exists if (out / name).is_file()}
         for pattern in self.command.results:
-            found |= {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.glob(pattern))}
+            found |= {
+                path.relative_to(out).as_posix(): path.read_bytes()
+                for path in sorted(out.glob(pattern))
+                if path.is_file()
+            }
         return found
 
     def litter(self) -> list[str]:

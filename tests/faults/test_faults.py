@@ -9,24 +9,25 @@ from harness import COMMANDS, DAMAGE, STOPPED, Ground
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the commands run in forks")
 
+FAULTS = ("kill", "interrupt", "full")
 SEED = os.environ.get("A2IBENCH_FAULTS_SEED", "0")
-FEW = {"kill": 2, "interrupt": 1, "full": 1}  # faults of each command in the short form
 
 
 @pytest.fixture(scope="module")
 def wholes(files, tmp_path_factory):
     """Each command's run that nothing disturbed; not to be written to."""
-    made = {}
+    made, before = {}, {}
 
     def whole(command):
         if command.name not in made:
-            ground = Ground(tmp_path_factory.mktemp("whole") / command.name, command, files)
+            ground = Ground(tmp_path_factory.mktemp("whole") / command.name, command, files).prepare()
+            before[command.name] = ground.copy(ground.folder.with_name("before"))
             outcome = ground.run()
             assert outcome.code == 0, outcome.err
             assert ground.litter() == []
             assert ground.results()
             made[command.name] = ground, outcome.writes
-        return made[command.name]
+        return (*made[command.name], before[command.name])
 
     return whole
 
@@ -59,13 +60,13 @@ def damaged_and_run_again(ground, whole, name, damage):
     outcome = ground.run()
     where = f"{ground.command.name}, {name}: {damage}: {outcome.code} {outcome.err[-2000:]}"
     assert outcome.is_kind, where
-    if outcome.code == 0 and not name.startswith("out/tiny/x/"):
+    if outcome.code == 0 and not ground.command.believes:
         assert ground.results() == whole.results(), where
 
 
-def half_way(whole, writes, folder):
+def half_way(start, writes, folder):
     """What lies there after a kill in the middle."""
-    ground = Ground(folder, whole.command, whole.files)
+    ground = start.copy(folder)
     ground.run("kill", max(1, 2 * writes // 3))
     return ground
 
@@ -73,36 +74,28 @@ def half_way(whole, writes, folder):
 # ------------------------------------------------------------------------------------------------ short form
 
 
-@pytest.mark.parametrize("fault", ["kill", "interrupt", "full"])
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_stopped_at_some_writes(command, fault, wholes, tmp_path, files):
-    whole, writes = wholes(command)
-    random = Random(f"{SEED} {command.name} {fault}")  # noqa: S311
-    for at in random.sample(range(1, writes + 1), FEW[fault]):
-        stopped_and_run_again(Ground(tmp_path / f"{at}", command, files), whole, fault, at)
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_some_damage_between_two_runs(command, wholes, tmp_path):
-    whole, _ = wholes(command)
+@pytest.mark.parametrize(("number", "command"), enumerate(COMMANDS), ids=lambda each: getattr(each, "name", ""))
+def test_one_fault_and_one_damage(number, command, wholes, tmp_path):
+    whole, writes, start = wholes(command)
     random = Random(f"{SEED} {command.name}")  # noqa: S311
-    pairs = [(name, damage) for name in whole.state() for damage in DAMAGE]
-    for name, damage in random.sample(pairs, 3):
-        damaged_and_run_again(whole.copy(tmp_path / "damaged"), whole, name, damage)
+    fault = FAULTS[(number + int(SEED)) % len(FAULTS)]
+    stopped_and_run_again(start.copy(tmp_path / "stopped"), whole, fault, random.randint(1, writes))
+    name, damage = random.choice([(name, damage) for name in whole.state() for damage in DAMAGE])
+    damaged_and_run_again(whole.copy(tmp_path / "damaged"), whole, name, damage)
 
 
 # ------------------------------------------------------------------------------------------------- long form
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", ["kill", "interrupt", "full"])
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_stopped_at_every_write(command, fault, wholes, tmp_path, files):
-    whole, writes = wholes(command)
+def test_stopped_at_every_write(command, fault, wholes, tmp_path):
+    whole, writes, start = wholes(command)
     wrong = []
     for at in range(1, writes + 1):
         try:
-            stopped_and_run_again(Ground(tmp_path / f"{at}", command, files), whole, fault, at)
+            stopped_and_run_again(start.copy(tmp_path / f"{at}"), whole, fault, at)
         except AssertionError as error:
             wrong.append(str(error).split("\nassert")[0])
     assert not wrong, "\n----\n".join(wrong)
@@ -112,8 +105,8 @@ def test_stopped_at_every_write(command, fault, wholes, tmp_path, files):
 @pytest.mark.parametrize("when", ["at the end", "half-way"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_damage_between_two_runs(command, when, wholes, tmp_path):
-    whole, writes = wholes(command)
-    before = whole if when == "at the end" else half_way(whole, writes, tmp_path / "half")
+    whole, writes, start = wholes(command)
+    before = whole if when == "at the end" else half_way(start, writes, tmp_path / "half")
     wrong = []
     for name in before.state():
         for damage in DAMAGE:
