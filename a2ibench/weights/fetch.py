@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import cache_dir, open_regular, read_state, sha256_file, write_state
+from a2ibench.files import cache_dir, is_regular, open_regular, read_state, sha256_file, write_state
 from a2ibench.text import first_sentence
 from a2ibench.weights.entries import Checkpoint, State, entry_of
 
@@ -244,6 +244,8 @@ def _download(url: str, target: Path, checkpoint: Checkpoint, loopback: bool) ->
     """
     _check_scheme(url, loopback)
     part = target.with_name(f"{target.name}.part")
+    if not is_regular(part):
+        part.unlink(missing_ok=True)  # a pipe would be waited for, and a link written through
     have = part.stat().st_size if part.exists() else 0
     resume = {"Range": f"bytes={have}-"} if have else {}
     request = Request(url, headers={"User-Agent": "a2ibench"} | resume)  # noqa: S310 - checked above
@@ -323,7 +325,7 @@ def _lock(target: Path) -> Iterator[None]:
     place = target.with_name(f".{target.name}.lock")
     if not os.path.lexists(place):
         place.touch()
-    with open_regular(place) as stream:
+    with open_regular(place, write=True) as stream:
         with suppress(ImportError, OSError):
             import fcntl
 
