@@ -33,7 +33,7 @@ _REASONS = {
     errno.EEXIST: "a file stands where a folder should; choose another place",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
-_LITTER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")
+_LITTER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(part|folder-part)")
 _STATE_BYTES = 256 * 2**20
 
 
@@ -267,7 +267,8 @@ def sweep(folder: Path, name: str | None = None) -> None:
     except OSError:
         return
     for entry in found:
-        if entry.is_symlink():
+        # A folder .part is a board's, which clears up itself; a link is nobody's.
+        if entry.is_symlink() or entry.is_dir() != entry.name.endswith(".folder-part"):
             continue
         with suppress(OSError):
             descriptor = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
@@ -294,7 +295,7 @@ def building(folder: Path) -> Iterator[Path]:
     with _mendable(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent, folder.name)
-        part = _part(folder)
+        part = folder.with_name(f".{folder.name}.{token_hex(4)}.folder-part")
         part.mkdir()
     descriptor = -1
     try:
@@ -306,6 +307,8 @@ def building(folder: Path) -> Iterator[Path]:
             if os.name == "nt" and folder.exists():
                 folder.rmdir()
             os.rename(part, folder)
+    except A2IBenchError as error:
+        raise A2IBenchError(str(error).replace(str(part), str(folder))) from None  # nobody knows the other name
     finally:
         if descriptor >= 0:
             os.close(descriptor)

@@ -227,8 +227,9 @@ def test_state_that_was_damaged_is_never_believed(tmp_path):
 
 def test_a_sweep_takes_what_is_dead_and_leaves_what_is_written_now(tmp_path, monkeypatch):
     (tmp_path / ".a.png.0123abcd.part").write_bytes(b"half")
-    (tmp_path / ".b.0123abcd.part").mkdir()
-    (tmp_path / ".b.0123abcd.part/file").touch()
+    (tmp_path / ".b.0123abcd.folder-part").mkdir()
+    (tmp_path / ".b.0123abcd.folder-part/file").touch()
+    (tmp_path / ".row.0123abcd.part").mkdir()  # a board's
     kept = (".c.part", ".d.0123abcd.part.old", "a.0123abcd.part", ".e.0123ABCD.part")
     for name in kept:
         (tmp_path / name).touch()
@@ -246,7 +247,13 @@ def test_a_sweep_takes_what_is_dead_and_leaves_what_is_written_now(tmp_path, mon
         (part / "one").touch()
         sweep(tmp_path)
     assert (tmp_path / "g/one").exists()
-    assert {entry.name for entry in tmp_path.iterdir()} == {*kept, ".link.0123abcd.part", "f", "g"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {
+        *kept,
+        ".link.0123abcd.part",
+        ".row.0123abcd.part",
+        "f",
+        "g",
+    }
     (tmp_path / ".a.0123abcd.part").touch()
     (tmp_path / ".b.0123abcd.part").touch()
     sweep(tmp_path, "a")
@@ -290,6 +297,16 @@ def test_a_folder_is_built_whole_or_not_at_all(tmp_path):
     with pytest.raises(A2IBenchError, match="can't be written"), building(tmp_path / "a"):
         pass
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "link"]
+
+
+def test_errors_name_the_folder_that_is_meant(tmp_path):
+    def fail():
+        with building(tmp_path / "a") as part:
+            (part / "one").mkdir()
+            write_bytes(part / "one", b"")
+
+    with pytest.raises(A2IBenchError, match=rf"^{tmp_path}/a/one can't be written"):
+        fail()
 
 
 def test_space_is_reserved_or_refused(tmp_path):

@@ -161,7 +161,9 @@ class Ground:
 
     def litter(self) -> list[str]:
         """Find what is half-written."""
-        found = [path for path in self.folder.rglob("*") if path.name.endswith((".part", ".tmp", ".old"))]
+        found = [
+            path for path in self.folder.rglob("*") if path.name.endswith((".part", ".folder-part", ".tmp", ".old"))
+        ]
         return [path.relative_to(self.folder).as_posix() for path in found]
 
     def copy(self, folder: Path) -> "Ground":
