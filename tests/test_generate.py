@@ -15,7 +15,7 @@ from a2ibench.baselines.base import Method, image_seed, images_of
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import sha256_file
-from a2ibench.runs.generate import generate
+from a2ibench.runs.generate import check_folder, generate
 from a2ibench.runs.prepare import prepare
 from a2ibench.suites import Suite, load_suite
 from a2ibench.suites.file import SuiteFile
@@ -213,6 +213,20 @@ def test_broken_failures_are_refused(make, tmp_path, text):
     with pytest.raises(A2IBenchError, match=r"failures\.json is broken; give --fresh"):
         make()
     make(fresh=True)
+
+
+def test_a_folder_is_checked_before_any_work_and_nothing_is_written(make, tmp_path):
+    run = prepare(bare_suite(tmp_path), "fake")
+    assert check_folder(run, tmp_path / "none") == {}
+    assert not (tmp_path / "none").exists()
+    make()
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    assert len(check_folder(run, tmp_path / "run")) == 8
+    other = prepare(bare_suite(tmp_path), "fake", seed=1)
+    with pytest.raises(A2IBenchError, match=r"another configuration \(seed\)"):
+        check_folder(other, tmp_path / "run")
+    assert check_folder(other, tmp_path / "run", fresh=True) == {}
+    assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize("name", ["run.json", "failures.json", "images.sha256", "images/bell-0.png"])

@@ -196,33 +196,54 @@ class _Failures:
         write_state(self._file, {"retried": sorted(self.retried - self.failed), "failed": sorted(self.failed)})
 
 
-def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
-    """Mark the folder as this run's and note each clip's contents; refuse to mix it with another run."""
+def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
+    """Refuse a folder that holds another run or damaged state, before any work; nothing is written.
+
+    Returns
+    -------
+    The contents of the clips that the run knows, by clip id.
+
+    Raises
+    ------
+    A2IBenchError
+        As `generate` does.
+
+    """
     mark, images = out / "run.json", out / "images"
     if images.is_symlink():
         raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
-    sweep(images)
-    record = run.record()
-    known: dict[str, str] = {}
-    found = None if fresh else read_json(mark, _ANEW)
-    if found is not None:
-        try:
-            known = dict(found.pop("clips"))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
-        differing = [key for key in record if found.get(key) != record[key]]
-        if differing:
-            raise _other(out, ", ".join(differing))
-    elif any(images.glob("*")):
-        if not fresh:
+    if fresh:
+        return {}
+    read_state(out / "failures.json", _ANEW)
+    found = read_json(mark, _ANEW)
+    if found is None:
+        if any(not file.name.startswith(".") for file in images.glob("*")):
             raise _other(out, "no run.json says how its images were made")
-        for file in images.glob("*.png"):
+        return {}
+    try:
+        known = dict(found.pop("clips"))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
+    record = run.record()
+    differing = [key for key in record if found.get(key) != record[key]]
+    if differing:
+        raise _other(out, ", ".join(differing))
+    return known
+
+
+def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
+    """Mark the folder as this run's and note each clip's contents; refuse to mix it with another run."""
+    known = check_folder(run, out, fresh=fresh)
+    sweep(out / "images")
+    if fresh:
+        for file in (out / "images").glob("*.png"):
             file.unlink()
     digests = {clip.clip_id: _clip_digest(clip) for clip in clips}
     changed = [clip_id for clip_id, digest in digests.items() if known.get(clip_id, digest) != digest]
     if changed:
         raise _other(out, f"the clip {changed[0]!r} has other contents")
-    write_text(mark, json.dumps({**record, "clips": {**known, **digests}}, indent=1, sort_keys=True))
+    mark = json.dumps({**run.record(), "clips": {**known, **digests}}, indent=1, sort_keys=True)
+    write_text(out / "run.json", mark)
 
 
 def _clip_digest(clip: Clip) -> str:
