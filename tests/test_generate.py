@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -213,6 +214,13 @@ def test_broken_failures_are_refused(make, tmp_path, text):
     with pytest.raises(A2IBenchError, match=r"failures\.json is broken; give --fresh"):
         make()
     make(fresh=True)
+
+
+def test_a_disk_too_full_for_the_images_is_told_before_the_first_one(make, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=8 * 4096 - 1))
+    with pytest.raises(A2IBenchError, match="a run of 8 images at least needs"):
+        make()
+    assert CALLS == []
 
 
 def test_a_folder_is_checked_before_any_work_and_nothing_is_written(make, tmp_path):

@@ -12,6 +12,7 @@ from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import (
+    check_space,
     check_writable,
     is_regular,
     read_json,
@@ -29,6 +30,7 @@ from a2ibench.text import some
 
 _ANEW = "give --fresh to make the run anew"
 _SUM = re.compile(r"([0-9a-f]{64})  images/(.+)\.png")
+_LEAST_BYTES = 4096  # a block: the smallest image takes one
 _SUMS_BYTES = 256 * 2**20
 
 
@@ -91,6 +93,7 @@ def generate(
     missing = [c for c in clips if c.clip_id not in failures.failed and not made.is_whole(c.clip_id)]
     advance(len(clips) - len(missing))
     if missing:
+        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} images at least")
         draw = _Drawing(run, device, batch_size)
         while missing:
             batch, missing = missing[: draw.size], missing[draw.size :]
