@@ -12,9 +12,10 @@ from a2ibench.baselines import methods
 from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError, unknown
-from a2ibench.files import check_writable
+from a2ibench.files import cache_dir, check_writable
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
+from a2ibench.runs.generate import check_folder
 from a2ibench.runs.prepare import Run, device_of, prepare
 from a2ibench.runs.run import generate_and_score, write_run
 from a2ibench.scoring.sanity import sanity
@@ -131,6 +132,9 @@ def evaluation(
         title = method or name or (source.resolve().name if source else "")
         folder = out or run_folder(loaded, clips, title, data, limit)
         check_writable(folder)
+        check_writable(cache_dir())
+        if run:
+            check_folder(run, folder, fresh=fresh)
         if source and (folder / "run.json").exists():
             raise A2IBenchError(f"{folder} holds a method's run; give another name or folder for these scores.")
         where = device_of(device)

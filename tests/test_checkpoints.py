@@ -382,3 +382,13 @@ def test_a_half_downloaded_hub_folder_is_named_before_any_work(tmp_path):
     file.unlink()
     with pytest.raises(A2IBenchError, match=r"has no unet/net\.safetensors"):
         locate(folder)
+
+
+def test_a_pipe_or_a_link_in_place_of_a_part_is_taken_away(entry, tmp_path):
+    for put in (os.mkfifo, lambda path: path.symlink_to(tmp_path / "elsewhere")):
+        weights_folder().mkdir(parents=True, exist_ok=True)
+        put(weights_folder() / "net.pt.part")
+        path = fetch(entry("file"))
+        assert path.read_bytes() == BODY
+        path.unlink()
+    assert not (tmp_path / "elsewhere").exists()

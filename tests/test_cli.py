@@ -3,6 +3,8 @@
 import errno
 import json
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -388,3 +390,43 @@ def test_refused_commands_leave_nothing_behind(run_cli, tiny_suite, tmp_path, mo
     (tmp_path / "few").mkdir()
     assert run_cli("eval", "--suite", tiny_suite, *wrong).sentence
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["few"]
+
+
+# ------------------------------------------------------------------------------------------------- Ctrl-C
+
+STOPPED = "Stopped; the same command goes on from what is whole.\n"
+
+
+@pytest.mark.parametrize("place", ["a2ibench.cli.root.app", "a2ibench.suites.suites"])
+def test_ctrl_c_is_one_line(run_cli, monkeypatch, place):
+    def stop(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(place, stop)
+    outcome = run_cli("list")
+    assert (outcome.code, outcome.err) == (130, STOPPED)
+
+
+def test_ctrl_c_while_an_object_is_tidied_up_is_not_lost(run_cli, monkeypatch):
+    class Tidied:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def work():
+        Tidied()
+        time.sleep(20)
+
+    monkeypatch.setattr("a2ibench.cli.root.app", work)
+    began = time.monotonic()
+    outcome = run_cli("list")
+    assert (outcome.code, outcome.err) == (130, STOPPED)
+    assert time.monotonic() - began < 10
+
+
+def test_ctrl_c_while_libraries_are_imported(start_cli):
+    """And while Python ends: the process is deaf by then."""
+    stop = "class Stop:\n def find_spec(self, name, *rest):\n  if name == 'typer': raise KeyboardInterrupt\n"
+    late = "import atexit, signal; atexit.register(lambda: signal.raise_signal(signal.SIGINT))\n"
+    process = start_cli("list", before=f"{stop}import sys; sys.meta_path.insert(0, Stop())\n{late}")
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said.decode()) == (130, STOPPED)

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,18 @@ from PIL.PngImagePlugin import PngInfo
 
 from a2ibench import files
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, write_bytes, write_text
+from a2ibench.files import (
+    building,
+    check_space,
+    check_writable,
+    read_state,
+    reserve,
+    sha256_file,
+    sweep,
+    write_bytes,
+    write_state,
+    write_text,
+)
 from a2ibench.media.image import save_image
 
 
@@ -95,6 +107,9 @@ def test_a_full_disk_while_writing(tmp_path, monkeypatch):
 
             def __exit__(self, *_):
                 file.close()
+
+            def fileno(self):
+                return file.fileno()
 
             def write(self, data):
                 file.write(data[:1])
@@ -189,3 +204,124 @@ def test_a_strangers_file_is_read_only_where_it_is_one(tmp_path):
         assert "plain file" in str(error.value)
     with pytest.raises(A2IBenchError, match="too long"):
         read_limited(tmp_path / ("x" * 400), 5)
+
+
+# -------------------------------------------------------------------------------- state, litter, folders, space
+
+
+def test_state_that_was_damaged_is_never_believed(tmp_path):
+    path = tmp_path / "state.json"
+    assert read_state(path, "mend it") is None
+    write_state(path, {"failed": ["bell-0"], "ü": 1.5})
+    assert read_state(path, "mend it") == {"failed": ["bell-0"], "ü": 1.5}
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with suppress(A2IBenchError):  # else it was a blank between two values
+            assert read_state(path, "mend it") == {"failed": ["bell-0"], "ü": 1.5}
+    for text in ("", "null", "[]", "5", '{"failed": 5}', "[" * 100_000, "\0" * 40):
+        path.write_text(text)
+        with pytest.raises(A2IBenchError, match="is broken; mend it"):
+            read_state(path, "mend it")
+
+
+def test_a_sweep_takes_what_is_dead_and_leaves_what_is_written_now(tmp_path, monkeypatch):
+    (tmp_path / ".a.png.0123abcd.part").write_bytes(b"half")
+    (tmp_path / ".b.0123abcd.folder-part").mkdir()
+    (tmp_path / ".b.0123abcd.folder-part/file").touch()
+    (tmp_path / ".row.0123abcd.part").mkdir()  # a board's
+    kept = (".c.part", ".d.0123abcd.part.old", "a.0123abcd.part", ".e.0123ABCD.part")
+    for name in kept:
+        (tmp_path / name).touch()
+    (tmp_path / ".link.0123abcd.part").symlink_to(tmp_path / ".c.part")
+    synced = os.fsync
+
+    def meanwhile(descriptor):
+        sweep(tmp_path)
+        synced(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", meanwhile)
+    write_bytes(tmp_path / "f", b"whole")
+    assert (tmp_path / "f").read_bytes() == b"whole"
+    with building(tmp_path / "g") as part:
+        (part / "one").touch()
+        sweep(tmp_path)
+    assert (tmp_path / "g/one").exists()
+    assert {entry.name for entry in tmp_path.iterdir()} == {
+        *kept,
+        ".link.0123abcd.part",
+        ".row.0123abcd.part",
+        "f",
+        "g",
+    }
+    (tmp_path / ".a.0123abcd.part").touch()
+    (tmp_path / ".b.0123abcd.part").touch()
+    sweep(tmp_path, "a")
+    assert not (tmp_path / ".a.0123abcd.part").exists()
+    assert (tmp_path / ".b.0123abcd.part").exists()
+    check_writable(tmp_path)
+    assert not (tmp_path / ".b.0123abcd.part").exists()
+
+
+def test_a_sweep_that_comes_between_making_and_locking_costs_a_second_try(tmp_path, monkeypatch):
+    lock, swept = files._lock, []
+
+    def late(descriptor, **how):
+        if not swept:
+            swept.append(descriptor)
+            sweep(tmp_path)
+        return lock(descriptor, **how)
+
+    monkeypatch.setattr(files, "_lock", late)
+    write_bytes(tmp_path / "a", b"whole")
+    assert swept
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_folder_is_built_whole_or_not_at_all(tmp_path):
+    def stopped():
+        with building(tmp_path / "a") as part:
+            (part / "one").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    with building(tmp_path / "link") as part:
+        (part / "one").touch()
+    assert (tmp_path / "a/one").exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "link"]
+    with pytest.raises(A2IBenchError, match="can't be written"), building(tmp_path / "a"):
+        pass
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "link"]
+
+
+def test_errors_name_the_folder_that_is_meant(tmp_path):
+    def fail():
+        with building(tmp_path / "a") as part:
+            (part / "one").mkdir()
+            write_bytes(part / "one", b"")
+
+    with pytest.raises(A2IBenchError, match=rf"^{tmp_path}/a/one can't be written"):
+        fail()
+
+
+def test_space_is_reserved_or_refused(tmp_path):
+    with (tmp_path / "a").open("w+b") as file:
+        reserve(file, 1_000_000)
+    assert (tmp_path / "a").stat().st_blocks * 512 >= 1_000_000
+    check_space(tmp_path / "new/deep", 1, "a test")
+    with pytest.raises(A2IBenchError, match=r"of space left, and a test needs 1,000,000,000,000 MB"):
+        check_space(tmp_path / "new/deep", 10**18, "a test")
+
+
+def test_only_plain_files_are_hashed(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(A2IBenchError, match="plain file"):
+        sha256_file(tmp_path / "fifo")
+    (tmp_path / "a").touch()
+    (tmp_path / "link").symlink_to("a")
+    assert sha256_file(tmp_path / "link") == sha256_file(tmp_path / "a")

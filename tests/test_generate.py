@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from a2ibench.baselines.base import Method, image_seed, images_of
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import sha256_file
-from a2ibench.runs.generate import generate
+from a2ibench.runs.generate import check_folder, generate
 from a2ibench.runs.prepare import prepare
 from a2ibench.suites import Suite, load_suite
 from a2ibench.suites.file import SuiteFile
@@ -153,6 +154,96 @@ def test_a_half_written_image_is_no_image(make, clips, tmp_path):
     make(which=clips[:1])
     (tmp_path / "run/images/.bell-1.png.0123abcd.part").write_bytes(b"\x89PNG half")
     assert make() == whole
+
+
+def _shorter(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _flipped(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+
+
+def _linked(file):
+    copy = file.parents[2] / "elsewhere.png"
+    file.rename(copy)
+    file.symlink_to(copy)
+
+
+@pytest.mark.parametrize("damage", [_shorter, _flipped, _linked, lambda file: file.write_bytes(b"")])
+def test_a_damaged_image_is_made_anew(make, tmp_path, damage):
+    whole = make()
+    damage(tmp_path / "run/images/bell-1.png")
+    CALLS.clear()
+    assert make() == whole
+    assert CALLS == [["bell-1"] * 3]
+    assert not (tmp_path / "run/images/bell-1.png").is_symlink()
+    damage(tmp_path / "run/images.sha256")
+    if damage is _linked:
+        with pytest.raises(A2IBenchError, match="is a link"):
+            make()
+    else:
+        assert make() == whole
+
+
+def test_the_hashes_are_what_sha256sum_reads(make, tmp_path):
+    make()
+    lines = [line.split("  ") for line in (tmp_path / "run/images.sha256").read_text().splitlines()]
+    assert {tmp_path / "run" / name for _, name in lines} == set((tmp_path / "run/images").iterdir())
+    assert all(sha256_file(tmp_path / "run" / name) == digest for digest, name in lines)
+
+
+def test_images_behind_a_link_are_left_alone(make, tmp_path):
+    make()
+    (tmp_path / "run/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "run/images").symlink_to("../elsewhere")
+    for fresh in (False, True):
+        with pytest.raises(A2IBenchError, match="is a link"):
+            make(fresh=fresh)
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 8
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "5", "{}", '{"retried": 5}', '{"retried": [], "failed": ["bell-0"]}']
+)
+def test_broken_failures_are_refused(make, tmp_path, text):
+    make()
+    (tmp_path / "run/failures.json").write_text(text)
+    with pytest.raises(A2IBenchError, match=r"failures\.json is broken; give --fresh"):
+        make()
+    make(fresh=True)
+
+
+def test_a_disk_too_full_for_the_images_is_told_before_the_first_one(make, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=8 * 4096 - 1))
+    with pytest.raises(A2IBenchError, match="a run of 8 images at least needs"):
+        make()
+    assert CALLS == []
+
+
+def test_a_folder_is_checked_before_any_work_and_nothing_is_written(make, tmp_path):
+    run = prepare(bare_suite(tmp_path), "fake")
+    assert check_folder(run, tmp_path / "none") == {}
+    assert not (tmp_path / "none").exists()
+    make()
+    before = {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    assert len(check_folder(run, tmp_path / "run")) == 8
+    other = prepare(bare_suite(tmp_path), "fake", seed=1)
+    with pytest.raises(A2IBenchError, match=r"another configuration \(seed\)"):
+        check_folder(other, tmp_path / "run")
+    assert check_folder(other, tmp_path / "run", fresh=True) == {}
+    assert {file: file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "failures.json", "images.sha256", "images/bell-0.png"])
+def test_a_pipe_in_place_of_a_file_does_not_hang(make, tmp_path, name):
+    make()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(A2IBenchError, match=r"plain file|not a file"):
+        make()
 
 
 def test_image_seed_depends_on_each_of_its_arguments():

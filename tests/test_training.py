@@ -1,6 +1,9 @@
 """Training AudioToken: killed and resumed is undisturbed; only the embedder learns; folders are never mixed."""
 
+import errno
 import json
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +137,74 @@ def test_a_broken_record_is_one_sentence(fit, tmp_path):
         fit("run", steps=1)
 
 
+DAMAGE = {
+    "empty": lambda data: b"",
+    "half": lambda data: data[: len(data) // 2],
+    "one byte less": lambda data: data[:-1],
+    "zeros": lambda data: bytes(len(data)),
+    "one bit": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_weights_are_never_called_done(fit, tmp_path, damage):
+    fit("run", steps=1)
+    file = tmp_path / "run/embedder.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    with pytest.raises(A2IBenchError, match=r"embedder\.safetensors is damaged.*--fresh"):
+        fit("run", steps=1)
+    file.write_bytes(whole)
+    assert fit("run", steps=1)[1] == 0
+    file.with_suffix(".sha256").unlink()  # as after a kill between the two
+    assert fit("run", steps=1)[1] == 0
+    assert file.with_suffix(".sha256").exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_named_before_the_networks_are_loaded(fit, tmp_path, damage, monkeypatch):
+    with pytest.raises(Killed):
+        fit("run", die=5)
+    file = tmp_path / "run/checkpoint.pt"
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    with monkeypatch.context() as patch:
+        patch.setattr("a2ibench.baselines.stable_diffusion.StableDiffusion", None)
+        with pytest.raises(A2IBenchError, match=r"checkpoint\.pt is damaged.*--fresh") as caught:
+            fit("run")
+    assert "weights_only" not in str(caught.value)
+    file.write_bytes(whole)
+    assert fit("run")[1] == 2
+
+
+@pytest.mark.parametrize("name", ["train.json", "checkpoint.pt", "embedder.safetensors", "embedder.sha256"])
+def test_a_pipe_or_a_link_in_place_of_a_file_is_named(fit, tmp_path, name):
+    fit("run", steps=1)
+    file = tmp_path / "run" / name
+    for put in (os.mkfifo, lambda file: file.symlink_to("/dev/zero"), os.mkdir):
+        file.unlink(missing_ok=True)
+        if name == "checkpoint.pt":
+            (tmp_path / "run/embedder.safetensors").unlink(missing_ok=True)
+        put(file)
+        with pytest.raises(A2IBenchError, match="plain file"):
+            fit("run", steps=1)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", "", "[[1, 2]]"])
+def test_a_record_of_another_shape_is_one_sentence(fit, tmp_path, text):
+    fit("run", steps=1)
+    (tmp_path / "run/train.json").write_text(text)
+    with pytest.raises(A2IBenchError, match="broken"):
+        fit("run", steps=1)
+
+
+def test_a_disk_too_full_for_the_checkpoints_is_told_before_anything_is_computed(fit, monkeypatch):
+    monkeypatch.setattr(Examples, "_compute", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(A2IBenchError, match="a training with its checkpoints needs"):
+        fit("run", steps=1)
+
+
 def test_fresh_begins_anew(fit, tmp_path):
     with pytest.raises(Killed):
         fit("run", die=5, lr=0.5)
@@ -225,7 +296,6 @@ def test_a_partly_filled_feature_cache_is_filled_up(examples, tmp_path, monkeypa
         store[3:] = 0
         store.flush()
         del store
-    (folder / "done.txt").write_text("3")
     computed = []
     compute = Examples._compute
     monkeypatch.setattr(Examples, "_compute", lambda self, index: computed.append(index) or compute(self, index))
@@ -234,6 +304,74 @@ def test_a_partly_filled_feature_cache_is_filled_up(examples, tmp_path, monkeypa
     assert (again._features == expected[0]).all()
     assert (again._moments == expected[1]).all()
     assert np.abs(expected[0]).max() > 0
+
+
+def _flip(file, place=-1):
+    data = bytearray(file.read_bytes())
+    data[place] ^= 0x40
+    file.write_bytes(data)
+
+
+def _pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _link(file):
+    (file.parents[2] / "elsewhere").write_bytes(b"somebody's")
+    file.unlink()
+    file.symlink_to("../../elsewhere")
+
+
+CACHE_DAMAGE = {
+    "one bit": _flip,
+    "its header": lambda file: _flip(file, 20),
+    "shorter": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"0"),
+    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "zeros": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "empty": lambda file: file.write_bytes(b""),
+    "pickle": lambda file: np.save(file.open("wb"), np.array([{}], dtype=object), allow_pickle=True),
+    "pipe": _pipe,
+    "link": _link,
+}
+
+
+@pytest.mark.parametrize("name", ["features.npy", "latents.npy", "rows.crc32"])
+@pytest.mark.parametrize("damage", CACHE_DAMAGE)
+def test_a_damaged_row_is_computed_anew(examples, tmp_path, monkeypatch, name, damage):
+    whole = examples()
+    expected = np.array(whole._features), np.array(whole._moments)
+    del whole
+    (folder,) = (tmp_path / "features").iterdir()
+    CACHE_DAMAGE[damage](folder / name)
+    computed = []
+    compute = Examples._compute
+    monkeypatch.setattr(Examples, "_compute", lambda self, index: computed.append(index) or compute(self, index))
+    for count in (2 if damage == "one bit" else 9, 1):
+        if (name, damage) == ("rows.crc32", "its header"):
+            count = min(count, 2)  # it has none
+        again = examples()
+        assert (again._features == expected[0]).all()
+        assert (again._moments == expected[1]).all()
+        assert len(computed) == count, "the first is computed always, for its shape"
+        computed.clear()
+    assert not (tmp_path / "elsewhere").exists() or (tmp_path / "elsewhere").read_bytes() == b"somebody's"
+
+
+def test_a_full_disk_is_told_before_anything_is_computed(examples, tmp_path, monkeypatch):
+    def full(descriptor, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    done = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(A2IBenchError, match=r"can't hold the \d+ MB .*No space left.*--no-precompute"):
+            examples(progress=done.append)
+    assert done == []
+    (folder,) = (tmp_path / "features").iterdir()
+    assert [file.name for file in folder.iterdir() if file.name != "lock"] == []
+    examples()
 
 
 def test_killed_while_the_features_are_computed(examples):
@@ -277,3 +415,19 @@ def test_what_was_trained_can_be_drawn_with(run_cli, tiny_suite, clip_folder, tm
 
 def test_a_suite_without_training_clips_says_so(run_cli, tiny_suite):
     assert "--data" in run_cli("train", "audiotoken", "--suite", tiny_suite, "--out", "t").sentence
+
+
+def test_training_clips_that_were_damaged_are_drawn_anew(tmp_path):
+    from a2ibench.suites.mini.build.test_split import training_clips
+
+    folder = training_clips(tmp_path / "clips", 2)
+    whole = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert len(whole) == 6
+    for file, data in whole.items():
+        for damaged in (data[:-2], b"", bytes(len(data))):
+            file.write_bytes(damaged)
+            training_clips(folder, 2)
+            assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == whole
+    stamps = {file: file.stat().st_mtime_ns for file in whole}
+    training_clips(folder, 2)
+    assert {file: file.stat().st_mtime_ns for file in whole} == stamps, "what is whole is kept"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +16,7 @@ from PIL import Image, ImageOps
 
 from a2ibench.clips import Clip, ClipSet, read_audio, read_image
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, sha256_file, write_bytes, write_text
+from a2ibench.files import building, check_writable, sha256_file, write_bytes, write_text
 from a2ibench.rating.render import write_page
 from a2ibench.rating.study import REAL, SHUFFLED, Design, Item, Kind, Study, shuffled
 
@@ -215,18 +214,12 @@ def make_study(
         "runs": {run.method: Path(relpath(run.folder, out)).as_posix() for run in runs},
         "items": [item.model_dump() for item in sorted(items, key=lambda item: item.item)],
     }
-    new = not out.exists()
-    try:
-        _write_media(files, out / "media")
-        write_text(out / "items.json", json.dumps(secret, indent=1, ensure_ascii=False) + "\n")
-        write_text(out / "study.toml", study_toml(design, seed))
-        study = Study.load(out)
-        write_page(study, out)
-    except BaseException:  # an interrupt as well: half a study would bar the way for the next
-        for path in [out] if new else list(out.iterdir()):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        raise
-    return study
+    with building(out) as part:  # half a study would bar the way for the next
+        _write_media(files, part / "media")
+        write_text(part / "items.json", json.dumps(secret, indent=1, ensure_ascii=False) + "\n")
+        write_text(part / "study.toml", study_toml(design, seed))
+        write_page(Study.load(part), part)
+    return Study.load(out)
 
 
 def _write_media(files: Mapping[str, bytes], folder: Path) -> None:

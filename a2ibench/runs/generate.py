@@ -1,19 +1,37 @@
 """Make a method's images: what is missing in the run folder, in batches, each written whole or not at all."""
 
 import json
+import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet, clip_digests
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import check_writable, write_text
+from a2ibench.files import (
+    check_space,
+    check_writable,
+    is_regular,
+    read_json,
+    read_limited,
+    read_state,
+    sha256_file,
+    sweep,
+    write_state,
+    write_text,
+)
 from a2ibench.media.image import save_image
 from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
 from a2ibench.text import some
+
+_ANEW = "give --fresh to make the run anew"
+_SUM = re.compile(r"([0-9a-f]{64})  images/(.+)\.png")
+_LEAST_BYTES = 4096  # a block: the smallest image takes one
+_SUMS_BYTES = 256 * 2**20
 
 
 class Generated(NamedTuple):
@@ -57,7 +75,8 @@ def generate(
     a kill. Where a GPU has too little memory for it, it is halved, and a warning says so.
 
     An image with a number that is not finite is drawn once more with another seed; ``failures.json`` in `out`
-    keeps which clips that befell, and for which it did not help.
+    keeps which clips that befell, and for which it did not help. ``images.sha256`` holds the hash of each image (as
+    ``sha256sum -c`` reads it): one that was damaged since is made anew.
 
     Raises
     ------
@@ -70,9 +89,11 @@ def generate(
     _claim(run, clips, out, fresh)
     files = {clip.clip_id: out / "images" / f"{clip.clip_id}.png" for clip in clips}
     failures = _Failures(out / "failures.json", fresh)
-    missing = [clip for clip in clips if not files[clip.clip_id].exists() and clip.clip_id not in failures.failed]
+    made = _Made(out / "images.sha256", fresh)
+    missing = [c for c in clips if c.clip_id not in failures.failed and not made.is_whole(c.clip_id)]
     advance(len(clips) - len(missing))
     if missing:
+        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} images at least")
         draw = _Drawing(run, device, batch_size)
         while missing:
             batch, missing = missing[: draw.size], missing[draw.size :]
@@ -81,14 +102,15 @@ def generate(
                 if image is None:
                     again.append(clip)
                 else:
-                    save_image(files[clip.clip_id], image)
+                    made.save(clip.clip_id, image)
             if again:
                 failures.add("retried", again)
                 second = draw(again, attempt=1)
                 for clip, image in second:
                     if image is not None:
-                        save_image(files[clip.clip_id], image)
+                        made.save(clip.clip_id, image)
                 failures.add("failed", [clip for clip, image in second if image is None])
+            made.write()
             advance(len(batch))
     ids = set(clips.ids)
     failed = tuple(sorted(failures.failed & ids))
@@ -134,51 +156,97 @@ class _Drawing:
         return drawn
 
 
+class _Made:
+    """The images that were made, and the hash of each in a file."""
+
+    def __init__(self, file: Path, fresh: bool):
+        self._file, self._folder = file, file.parent / "images"
+        self._sums: dict[str, str] = {}
+        if fresh:
+            file.unlink(missing_ok=True)
+            return
+        with suppress(FileNotFoundError):
+            lines = read_limited(file, _SUMS_BYTES).decode(errors="replace").splitlines()
+            self._sums = {match[2]: match[1] for match in map(_SUM.fullmatch, lines) if match}
+
+    def is_whole(self, clip_id: str) -> bool:
+        """Whether an image is there, and is what was made; a batch that was being written may be made again."""
+        image = self._folder / f"{clip_id}.png"
+        return is_regular(image) and self._sums.get(clip_id) == sha256_file(image)
+
+    def save(self, clip_id: str, image: Any) -> None:
+        save_image(self._folder / f"{clip_id}.png", image)
+        self._sums[clip_id] = sha256_file(self._folder / f"{clip_id}.png")
+
+    def write(self) -> None:
+        write_text(
+            self._file, "".join(f"{sum_}  images/{clip_id}.png\n" for clip_id, sum_ in sorted(self._sums.items()))
+        )
+
+
 class _Failures:
     """Which clips' images were not finite, in a file."""
 
     def __init__(self, file: Path, fresh: bool):
         self._file = file
-        found: dict[str, list[str]] = {}
         if fresh:
             file.unlink(missing_ok=True)
-        elif file.exists():
-            try:
-                found = json.loads(file.read_text())
-            except ValueError:
-                raise A2IBenchError(f"{file} is broken; delete it, or give --fresh to make the run anew.") from None
-        self.retried, self.failed = set(found.get("retried", ())), set(found.get("failed", ()))
+        found = read_state(file, _ANEW) or {"retried": [], "failed": []}
+        self.retried, self.failed = set(found["retried"]), set(found["failed"])
 
     def add(self, what: str, clips: Sequence[Clip]) -> None:
         getattr(self, what).update(clip.clip_id for clip in clips)
-        kept = {"retried": sorted(self.retried - self.failed), "failed": sorted(self.failed)}
-        write_text(self._file, json.dumps(kept, indent=1))
+        write_state(self._file, {"retried": sorted(self.retried - self.failed), "failed": sorted(self.failed)})
+
+
+def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
+    """Refuse a folder that holds another run or damaged state, before any work; nothing is written.
+
+    Returns
+    -------
+    The contents of the clips that the run knows, by clip id.
+
+    Raises
+    ------
+    A2IBenchError
+        As `generate` does.
+
+    """
+    mark, images = out / "run.json", out / "images"
+    if images.is_symlink():
+        raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
+    if fresh:
+        return {}
+    read_state(out / "failures.json", _ANEW)
+    found = read_json(mark, _ANEW)
+    if found is None:
+        if any(not file.name.startswith(".") for file in images.glob("*")):
+            raise _other(out, "no run.json says how its images were made")
+        return {}
+    try:
+        known = dict(found.pop("clips"))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
+    record = run.record()
+    differing = [key for key in record if found.get(key) != record[key]]
+    if differing:
+        raise _other(out, ", ".join(differing))
+    return known
 
 
 def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
     """Mark the folder as this run's and note each clip's contents; refuse to mix it with another run."""
-    mark = out / "run.json"
-    record = run.record()
-    known: dict[str, str] = {}
-    if mark.exists() and not fresh:
-        try:
-            found = json.loads(mark.read_text())
-            known = found.pop("clips")
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise A2IBenchError(f"{mark} is broken; give --fresh to make the run anew.") from None
-        differing = [key for key in record if found.get(key) != record[key]]
-        if differing:
-            raise _other(out, ", ".join(differing))
-    elif any((out / "images").glob("*")):
-        if not fresh:
-            raise _other(out, "no run.json says how its images were made")
+    known = check_folder(run, out, fresh=fresh)
+    sweep(out / "images")
+    if fresh:
         for file in (out / "images").glob("*.png"):
             file.unlink()
     digests = {clip.clip_id: _clip_digest(clip) for clip in clips}
     changed = [clip_id for clip_id, digest in digests.items() if known.get(clip_id, digest) != digest]
     if changed:
         raise _other(out, f"the clip {changed[0]!r} has other contents")
-    write_text(mark, json.dumps({**record, "clips": {**known, **digests}}, indent=1, sort_keys=True))
+    mark = json.dumps({**run.record(), "clips": {**known, **digests}}, indent=1, sort_keys=True)
+    write_text(out / "run.json", mark)
 
 
 def _clip_digest(clip: Clip) -> str:

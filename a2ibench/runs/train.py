@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,12 @@ def train_audiotoken(
     parts, hashes = suite.method_parts(name, get_method(name).parts[:2], {})
     folder = out or Path("runs") / suite.name / f"train-{name}"
     check_writable(folder)
+    if settings.get("precompute", True):
+        check_writable(cache_dir() / "training")
     if fresh:
-        for file in ("train.json", "checkpoint.pt", "embedder.safetensors"):
+        from a2ibench.baselines.audiotoken.state import FILES
+
+        for file in FILES:
             (folder / file).unlink(missing_ok=True)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     clips_folder = data or _own_clips(suite)
@@ -57,7 +61,8 @@ def train_audiotoken(
         check_clips(clips, stage)
 
     from a2ibench.baselines.audiotoken.model import Listener
-    from a2ibench.baselines.audiotoken.train import Config, Examples, claim, train
+    from a2ibench.baselines.audiotoken.state import claim, finished, read_checkpoint
+    from a2ibench.baselines.audiotoken.train import Config, Examples, check_room, train
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     known = {field.name for field in fields(Config)}
@@ -66,9 +71,13 @@ def train_audiotoken(
     autoencoder = sorted(Path(parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([hashes["beats"], *(sha256_file(file) for file in autoencoder)])
     networks = " ".join(hashes[part] for part in sorted(hashes))
-    claim(folder, config, clips, networks)
+    claim(folder, asdict(config), clips, networks)
+    if whole := finished(folder):
+        return whole
+    read_checkpoint(folder)  # a damaged one is named before the networks are loaded
     diffusion = StableDiffusion(parts["stable_diffusion"]["file"], device, half=False)
     listener = Listener(parts["beats"], device)
+    check_room(folder, listener, diffusion)
     advance = stage("features and latents", len(clips)) if config.precompute else None
     seen = 0
 

@@ -1,6 +1,7 @@
 """Features, computed once: cached by the content of the input and the identity of the encoder."""
 
 import hashlib
+import os
 import sqlite3
 import struct
 import zlib
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from a2ibench.clips import read_audio, read_image
 from a2ibench.encoders.base import Encoder, Float32, Modality
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import cache_dir, sha256_file
+from a2ibench.files import cache_dir, is_regular, sha256_file
 from a2ibench.progress import Advance
 
 
@@ -33,6 +34,8 @@ class FeatureCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = folder / f"{name}.sqlite"
+            if os.path.lexists(self._file) and not is_regular(self._file):
+                raise OSError(f"{self._file.name} is no plain file")
             with closing(self._open()) as database, database:
                 database.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row BLOB) WITHOUT ROWID")
         except (OSError, sqlite3.Error) as error:

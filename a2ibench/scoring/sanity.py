@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from a2ibench import __version__
-from a2ibench.files import cache_dir, write_text
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import cache_dir, read_state, sweep, write_state
 from a2ibench.metrics import Metric
 from a2ibench.results import Result
 from a2ibench.scoring.scorer import Scorer, result_of
@@ -35,11 +36,12 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         ]
     )
     file = cache_dir() / "sanity" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
-    if file.exists():
-        try:
-            return [Result.model_validate(stored) for stored in json.loads(file.read_text())]
-        except ValueError:
-            file.unlink()  # broken, or of an older format: it can be made again
+    sweep(file.parent)
+    try:
+        if stored := read_state(file, "delete it"):
+            return [Result.model_validate(each) for each in stored["results"]]
+    except (A2IBenchError, ValueError, KeyError, TypeError):
+        file.unlink()  # broken, no plain file, or of an older format: it can be made again
     clips, task = scorer.clips, scorer.suite.task
     sets = {task.real: {clip.clip_id: clip.file(task.reference) for clip in clips}}
     if len(clips) > 1:
@@ -54,5 +56,5 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         if told:
             outputs = {clip_id: [path] for clip_id, path in files.items()}
             results.append(result_of(scorer, outputs, told, method=name, look=False))
-    write_text(file, json.dumps([result.model_dump() for result in results]))
+    write_state(file, {"results": [result.model_dump() for result in results]})
     return results

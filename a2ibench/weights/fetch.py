@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import cache_dir, sha256_file
+from a2ibench.files import cache_dir, is_regular, open_regular, read_state, sha256_file, write_state
 from a2ibench.text import first_sentence
 from a2ibench.weights.entries import Checkpoint, State, entry_of
 
@@ -202,18 +202,15 @@ def _known_sha256(path: Path) -> str:
     stat = path.stat()
     key, stamp = str(path.resolve()), f"{stat.st_size} {stat.st_mtime_ns} "
     known: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        known = dict(json.loads(memo.read_text("utf-8")))
+    with suppress(A2IBenchError):  # a damaged one costs only time
+        known = read_state(memo, "delete it") or {}
     if (remembered := str(known.get(key))).startswith(stamp):
         return remembered.removeprefix(stamp)
     sha256 = sha256_file(path)
     if time.time_ns() - stat.st_mtime_ns < 2_000_000_000:
         return sha256  # a clock's tick is coarse: a file this young may change and keep its time
-    with suppress(OSError):  # a cache that cannot be written costs only time
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        draft = memo.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(known | {key: stamp + sha256}, indent=0), "utf-8")
-        draft.replace(memo)
+    with suppress(A2IBenchError):  # so does a cache that cannot be written
+        write_state(memo, known | {key: stamp + sha256})
     return sha256
 
 
@@ -247,6 +244,8 @@ def _download(url: str, target: Path, checkpoint: Checkpoint, loopback: bool) ->
     """
     _check_scheme(url, loopback)
     part = target.with_name(f"{target.name}.part")
+    if not is_regular(part):
+        part.unlink(missing_ok=True)  # a pipe would be waited for, and a link written through
     have = part.stat().st_size if part.exists() else 0
     resume = {"Range": f"bytes={have}-"} if have else {}
     request = Request(url, headers={"User-Agent": "a2ibench"} | resume)  # noqa: S310 - checked above
@@ -323,7 +322,10 @@ def _progress(what: str, have: int, total: int | None) -> Iterator[Any]:
 def _lock(target: Path) -> Iterator[None]:
     """Let one process at a time write a download; where there is no ``flock``, go without."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as stream:
+    place = target.with_name(f".{target.name}.lock")
+    if not os.path.lexists(place):
+        place.touch()
+    with open_regular(place, write=True) as stream:
         with suppress(ImportError, OSError):
             import fcntl
 

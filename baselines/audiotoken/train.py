@@ -16,7 +16,6 @@ last checkpoint ends with the weights of an undisturbed one.
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,13 +28,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
+from a2ibench.baselines.audiotoken.cache import Rows
 from a2ibench.baselines.audiotoken.embedder import Embedder
 from a2ibench.baselines.audiotoken.model import Listener, fit_seconds
+from a2ibench.baselines.audiotoken.state import claim, finish, finished, read_checkpoint, write_checkpoint
 from a2ibench.baselines.stable_diffusion import StableDiffusion
 from a2ibench.clips import ClipSet, read_audio, read_image
 from a2ibench.encoders import beats
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import write_bytes
+from a2ibench.files import check_space
 
 
 @dataclass(frozen=True)
@@ -102,31 +103,28 @@ class Examples:
             folder.mkdir(parents=True, exist_ok=True)
             # Several processes, or two trainings at once, want the same files: one fills them, the others wait.
             with FileLock(folder / "lock"):
-                self._fill(folder, progress)
+                self._features, self._moments = self._filled(folder, progress)
 
-    def _fill(self, folder: Path, progress: Callable[[int], None]) -> None:
+    def _filled(self, folder: Path, progress: Callable[[int], None]) -> "list[np.memmap[Any, Any]]":
         """Compute features and latents of every clip once; goes on where an earlier run was stopped."""
-        counter = folder / "done.txt"
-        done = int(counter.read_text()) if counter.exists() else 0
         features, moments = self._compute(0)
-        shapes = ((len(self.clips), *features.shape), (len(self.clips), *moments.shape))
-        mode: Any = "r+" if done else "w+"
-        if done < len(self.clips):
-            stores = [
-                np.lib.format.open_memmap(folder / name, mode=mode, dtype=dtype, shape=shape)
-                for name, dtype, shape in zip(
-                    ("features.npy", "latents.npy"), (np.float16, np.float32), shapes, strict=True
-                )
-            ]
-            for index in range(done, len(self.clips)):
-                stores[0][index], stores[1][index] = self._compute(index)
-                if (index + 1) % 100 == 0 or index + 1 == len(self.clips):
-                    for store in stores:
-                        store.flush()
-                    write_bytes(counter, str(index + 1).encode())
+        kinds = {"features": (np.float16, features.shape), "latents": (np.float32, moments.shape)}
+        rows = Rows(folder, len(self.clips), kinds)
+        computed = 0
+        try:
+            for index in range(len(self.clips)):
+                if not rows.has(index):
+                    rows.put(index, self._compute(index))
+                    computed += 1
+                    if computed % 100 == 0:
+                        rows.flush()
                 progress(index + 1)
-        self._features = np.load(folder / "features.npy", mmap_mode="r")
-        self._moments = np.load(folder / "latents.npy", mmap_mode="r")
+        finally:
+            if computed:
+                rows.flush()
+        for array in rows.arrays:
+            array.flags.writeable = False
+        return rows.arrays
 
     def _crops(self, index: int) -> list[NDArray[np.float32]]:
         """Cut the fixed crops of a clip, spread evenly from its start to its end."""
@@ -190,7 +188,7 @@ def train(
         The settings; a folder with a training under other settings, clips or networks is refused.
     out
         Receives ``train.json``, ``checkpoint.pt`` while it trains, ``tensorboard/``, and at the end
-        ``embedder.safetensors``.
+        ``embedder.safetensors`` and its hash.
     report
         Called after each step with its number and the running loss.
     checkpoint_every
@@ -206,9 +204,8 @@ def train(
         gradient_accumulation_steps=config.accumulate,
         cpu=examples.diffusion.device == "cpu",
     )
-    final, state = out / "embedder.safetensors", out / "checkpoint.pt"
-    claim(out, config, examples.clips, examples.networks)
-    if final.exists():
+    claim(out, asdict(config), examples.clips, examples.networks)
+    if final := finished(out):
         return final
     diffusion = examples.diffusion
     device = accelerator.device
@@ -217,8 +214,7 @@ def train(
     optimizer = torch.optim.AdamW(embedder.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     embedder, optimizer = accelerator.prepare(embedder, optimizer)
     start = 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True, map_location="cpu")
+    if saved := read_checkpoint(out):
         accelerator.unwrap_model(embedder).load_state_dict(saved["embedder"])
         optimizer.load_state_dict(saved["optimizer"])
         if accelerator.scaler is not None:
@@ -253,24 +249,20 @@ def train(
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < config.steps:
             weights = accelerator.unwrap_model(embedder).state_dict()
             scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-            payload = {
-                "embedder": weights,
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler,
-                "step": step + 1,
-            }
-            part_file = state.with_suffix(".part")
-            torch.save(payload, part_file)
-            os.replace(part_file, state)
+            state = {"embedder": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step + 1}
+            write_checkpoint(out, state)
     if writer:
         writer.close()
-        from safetensors.torch import save
-
-        weights = {k: v.detach().cpu().contiguous() for k, v in accelerator.unwrap_model(embedder).state_dict().items()}
-        write_bytes(final, save(weights))
-        state.unlink(missing_ok=True)
+        finish(out, accelerator.unwrap_model(embedder).state_dict())
     accelerator.wait_for_everyone()
-    return final
+    return out / "embedder.safetensors"
+
+
+def check_room(out: Path, listener: Listener, diffusion: StableDiffusion) -> None:
+    """Refuse a training whose checkpoints the disk can't hold; A2IBenchError says how much they need."""
+    numbers = sum(each.numel() for each in Embedder(listener.width, diffusion.token_width).parameters())
+    # A checkpoint is the weights and twice as much of the optimizer; the last one stays until the next is whole.
+    check_space(out, 2 * 3 * 4 * numbers, "a training with its checkpoints")
 
 
 def _loss(
@@ -311,24 +303,4 @@ def _lr_factor(config: Config, step: int) -> float:
     return min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / config.steps))
 
 
-def claim(out: Path, config: Config, clips: ClipSet, networks: str) -> None:
-    """Mark a folder as this training's; refuse one of other settings, clips or frozen networks."""
-    out.mkdir(parents=True, exist_ok=True)
-    mark = out / "train.json"
-    wanted = {**asdict(config), "clips": clips.digest, "networks": networks}
-    if mark.exists():
-        try:
-            found = dict(json.loads(mark.read_text()))
-        except (ValueError, TypeError):
-            raise A2IBenchError(f"{mark} is broken; give --fresh to begin anew.") from None
-        differing = sorted(k for k, v in wanted.items() if found.get(k) != v)
-        if differing:
-            raise A2IBenchError(
-                f"{out} holds a training with other settings ({', '.join(differing)}); "
-                "give another --out, or --fresh to begin anew."
-            )
-        return
-    write_bytes(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())
-
-
-__all__ = ["Config", "Examples", "claim", "train"]
+__all__ = ["Config", "Examples", "check_room", "train"]

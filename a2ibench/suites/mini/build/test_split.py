@@ -8,7 +8,8 @@ from pathlib import Path
 import soundfile
 from rich.progress import track
 
-from a2ibench.files import write_text
+from a2ibench.errors import A2IBenchError
+from a2ibench.files import read_state, sha256_file, sweep, write_bytes, write_state, write_text
 from a2ibench.media.image import save_image
 from a2ibench.suites.mini import world
 
@@ -50,7 +51,9 @@ def write_scenes(scenes: Iterable[tuple[str, world.Scene]], folder: Path, extens
     writer.writerow(["clip_id", "audio", "image", "label", "kind", "count", "size", "seed"])
     for clip_id, scene in track(list(scenes), description=f"draw {folder.name}"):
         audio, image = f"audio/{clip_id}.{extension}", f"image/{clip_id}.png"
-        soundfile.write(folder / audio, world.sound(scene), world.SAMPLE_RATE)
+        sound = io.BytesIO()
+        soundfile.write(sound, world.sound(scene), world.SAMPLE_RATE, format=extension.upper())
+        write_bytes(folder / audio, sound.getvalue())
         save_image(folder / image, world.render(scene))
         writer.writerow([clip_id, audio, image, scene.label, scene.kind, scene.count, scene.size, scene.seed])
     write_text(folder / "clips.csv", table.getvalue())
@@ -58,6 +61,22 @@ def write_scenes(scenes: Iterable[tuple[str, world.Scene]], folder: Path, extens
 
 
 def training_clips(folder: Path, count: int) -> Path:
-    """Write the first scenes of the training split as a data folder."""
-    scenes = ((f"train-{index:05d}", world.draw_scene("train", index)) for index in range(count))
-    return write_scenes(scenes, folder, "wav")
+    """Write the first scenes of the training split as a data folder; one that is there is kept if it is whole."""
+    for part in (folder, folder / "audio", folder / "image"):
+        sweep(part)
+    sums = folder / "sums.json"
+    try:
+        whole = (read_state(sums, "delete it") or {}).get("files") == _sums(folder)
+    except (A2IBenchError, OSError):
+        whole = False
+    if not whole:
+        (folder / "clips.csv").unlink(missing_ok=True)
+        scenes = ((f"train-{index:05d}", world.draw_scene("train", index)) for index in range(count))
+        write_scenes(scenes, folder, "wav")
+        write_state(sums, {"files": _sums(folder)})
+    return folder
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = [folder / "clips.csv", *folder.glob("audio/*.wav"), *folder.glob("image/*.png")]
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
