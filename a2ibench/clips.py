@@ -56,8 +56,8 @@ class Clip:
 class ClipSet(Sequence[Clip]):
     """Clips in the order of their ids, so that nothing depends on the order of a file or a folder."""
 
-    def __init__(self, clips: Sequence[Clip], name: str):
-        self.name = name
+    def __init__(self, clips: Sequence[Clip], name: str, task: Task | None = None):
+        self.name, self.task = name, task or get_task(DEFAULT)
         self._clips = tuple(sorted(clips, key=lambda clip: clip.clip_id))
 
     @overload
@@ -66,7 +66,7 @@ class ClipSet(Sequence[Clip]):
     def __getitem__(self, index: slice) -> "ClipSet": ...
     def __getitem__(self, index: int | slice) -> "Clip | ClipSet":
         if isinstance(index, slice):
-            return ClipSet(self._clips[index], self.name)
+            return ClipSet(self._clips[index], self.name, self.task)
         return self._clips[index]
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class ClipSet(Sequence[Clip]):
             by_label.setdefault(clip.label, []).append(clip)
         rounds = max((len(clips) for clips in by_label.values()), default=0)
         turn = [clips[i] for i in range(rounds) for clips in by_label.values() if i < len(clips)]
-        return ClipSet(turn[:count], self.name)
+        return ClipSet(turn[:count], self.name, self.task)
 
 
 def clip_digests(clip: Clip) -> list[str]:
@@ -164,7 +164,7 @@ def load_clips(folder: Path, name: str | None = None, task: Task | None = None) 
                 "(case does not count); give each clip an id of its own."
             )
         clips.append(clip)
-    return ClipSet(clips, name or folder.resolve().name)
+    return ClipSet(clips, name or folder.resolve().name, task)
 
 
 def _clip(folder: Path, row: dict[str, Any], task: Task, where: str) -> Clip:

@@ -15,8 +15,8 @@ from a2ibench.pictures.gallery import (
     Sheet,
     Sprite,
     clip_sprites,
-    image_sprite,
     sample,
+    sprite_of,
     write_clips,
     write_gallery,
 )
@@ -41,7 +41,7 @@ def _tile(sprite, clip_id):
 
 def test_every_tile_shows_its_clip(tmp_path):
     colours = {f"clip-{n:02}": (8 * n, 255 - 8 * n, 40 + (n % 5) * 40) for n in range(30)}
-    sprite = image_sprite(_pictures(tmp_path, colours))
+    sprite = sprite_of(_pictures(tmp_path, colours), "image")
     assert sprite.sheet.clips == list(colours)
     assert (sprite.sheet.tile, sprite.sheet.columns, sprite.sheet.rows) == (TILE, 16, 2)
     for clip_id, colour in colours.items():
@@ -53,7 +53,7 @@ def test_every_tile_shows_its_clip(tmp_path):
     ("size", "tile"), [((64, 64), 64), ((20, 300), 20), ((96, 96), 96), ((1000, 700), 96), ((16, 16), 16)]
 )
 def test_tiles_are_never_larger_than_the_images(tmp_path, size, tile):
-    sprite = image_sprite(_pictures(tmp_path, {"a": "red", "b": "blue"}, size))
+    sprite = sprite_of(_pictures(tmp_path, {"a": "red", "b": "blue"}, size), "image")
     assert sprite.sheet.tile == tile
     assert Image.open(BytesIO(sprite.webp)).size == (2 * tile, tile)
 
@@ -103,7 +103,7 @@ def test_sheets_of_sounds_and_references(tmp_path, clip_folder):
     assert np.abs(found - np.asarray(expected, dtype=float)).mean() < 12
     write_clips(tmp_path, clips)
     assert Sprite.load(tmp_path, "reference").webp == references.webp
-    assert Sprite.load(tmp_path, "sound").sheet == sounds.sheet
+    assert Sprite.load(tmp_path, "condition").sheet == sounds.sheet
 
 
 def _webp(size, kind="WEBP"):
@@ -168,7 +168,7 @@ def test_sheets_of_the_same_clips_are_not_made_again(tmp_path, clip_folder):
     write_clips(tmp_path, clips)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     write_clips(tmp_path, ClipSet(list(clips)[1:], "fewer"))
-    assert Sprite.load(tmp_path, "sound").sheet.clips == list(sample(ClipSet(list(clips)[1:], "fewer")).ids)
+    assert Sprite.load(tmp_path, "condition").sheet.clips == list(sample(ClipSet(list(clips)[1:], "fewer")).ids)
     (tmp_path / "reference.webp").write_bytes(b"")
     write_clips(tmp_path, clips)
     assert Sprite.load(tmp_path, "reference").sheet.clips == list(sample(clips).ids)

@@ -376,7 +376,8 @@ def test_kill_dash_nine_then_the_same_command(start_cli, run_cli, clip_folder, t
     assert 2 <= len(made) < 8
     CALLS.clear()
     assert run_cli(*command("killed")).code == 0
-    assert len(CALLS) == 8 - len(made), "what was whole is kept"
+    # The hashes are written after each batch: an image that was killed before its hash was may be made again.
+    assert 0 <= len(CALLS) - (8 - len(made)) <= 1, "what was whole is kept"
     assert run_cli(*command("undisturbed")).code == 0
     undisturbed = {file.name: file.read_bytes() for file in (tmp_path / "undisturbed/images").glob("*.png")}
     assert {file.name: file.read_bytes() for file in images.glob("*.png")} == undisturbed

@@ -192,14 +192,14 @@ def test_the_scripts_data(board, clips):
     assert sound == clips[0].file("audio").read_bytes()
     assert {name for name, sheet in island["sheets"].items() if sheet["src"].startswith("data:")} == {
         "reference",
-        "sound",
+        "condition",
     }
 
 
 def test_without_clips_the_gallery_shows_what_the_entries_hold(board):
     island = harmless(page_of(board)).island
     assert len(island["clips"]) == 8
-    assert island["sheets"] == {"reference": None, "sound": None}
+    assert island["sheets"] == {"reference": None, "condition": None}
     assert all(method["sheet"]["src"].startswith("data:image/webp") for method in island["methods"])
     assert not any(clip["audio"] for clip in island["clips"])
 
@@ -294,7 +294,7 @@ def test_json_has_no_number_that_is_none():
 def test_what_does_not_fit_is_linked(tmp_path, clips, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
     size = sum(clip.file("audio").stat().st_size for clip in clips)
-    inside, linked = (Media(tmp_path, True, room).sounds(list(clips)) for room in (2 * size, size))
+    inside, linked = (Media(tmp_path, True, room).files(list(clips), "audio") for room in (2 * size, size))
     assert all(address.startswith("data:audio/wav") for address in inside.values())
     for clip in clips:
         assert (tmp_path / linked[clip.clip_id]).resolve() == clip.file("audio").resolve()
@@ -303,8 +303,8 @@ def test_what_does_not_fit_is_linked(tmp_path, clips, monkeypatch):
 def test_room_is_taken_only_once(tmp_path, clips):
     size = sum(clip.file("audio").stat().st_size for clip in clips)
     media = Media(tmp_path, True, 2 * size)
-    assert media.sounds(list(clips))[clips.ids[0]].startswith("data:")
-    assert not (media.sounds(list(clips))[clips.ids[0]] or "").startswith("data:")
+    assert media.files(list(clips), "audio")[clips.ids[0]].startswith("data:")
+    assert not (media.files(list(clips), "audio")[clips.ids[0]] or "").startswith("data:")
 
 
 def test_links_are_quoted_and_tell_nobodys_home(tmp_path, monkeypatch):
@@ -318,7 +318,7 @@ def test_links_are_quoted_and_tell_nobodys_home(tmp_path, monkeypatch):
 
 def test_a_clip_without_its_sound(tmp_path, clips):
     gone = clip_of("gone", tmp_path / "gone.wav", clips[0].file("image"), "x")
-    assert Media(tmp_path, True).sounds([gone]) == {"gone": None}
+    assert Media(tmp_path, True).files([gone], "audio") == {"gone": None}
 
 
 def test_a_large_board_links_its_media(tmp_path, clips):
@@ -331,7 +331,7 @@ def test_a_large_board_links_its_media(tmp_path, clips):
     result = result_of(many, np.linspace(20, 80, 300))
     write_entry(tmp_path, many, "one", result, images=images)
     without = harmless(page_of(tmp_path, many)).island
-    assert without["sheets"] == {"reference": None, "sound": None}
+    assert without["sheets"] == {"reference": None, "condition": None}
     write_clips(tmp_path, many)
     text = page_of(tmp_path, many)
     page = harmless(text)
@@ -341,7 +341,7 @@ def test_a_large_board_links_its_media(tmp_path, clips):
     assert page.island["methods"][0]["sheet"]["src"] == "one/gallery.webp"
     assert {name: sheet["src"] for name, sheet in page.island["sheets"].items()} == {
         "reference": "reference.webp",
-        "sound": "sound.webp",
+        "condition": "condition.webp",
     }
     assert len(page.island["clips"]) == 240
     assert "240 of the 300 clips" in page.text

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import TypeVar
 from a2ibench.board.card import MethodCard, RunRecord
 from a2ibench.board.rows import Hashed
 from a2ibench.board.unpack import (
-    IMAGE_SUFFIXES,
     MOST_BYTES_EACH,
     MOST_FILES,
     folded,
@@ -31,7 +30,8 @@ from a2ibench.board.unpack import (
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
-from a2ibench.media.image import inspect_image
+from a2ibench.media import Medium
+from a2ibench.media import get as get_medium
 from a2ibench.progress import Stage, silent
 
 _Kept = TypeVar("_Kept")
@@ -103,17 +103,20 @@ def read_outputs(
         If there is no such folder or archive, or the archive is broken or hostile.
 
     """
+    ending = get_medium(clips.task.output).suffixes[0]
     if source.is_dir():
         yield _read(source, source, clips, everything or clips, allow_missing, stage)
     elif source.is_file() and is_archive(source):
-        with unpacked(source) as folder:
+        with unpacked(source, get_medium(clips.task.output).suffixes) as folder:
             yield _read(source, folder, clips, everything or clips, allow_missing, stage)
     elif source.is_file():
-        raise A2IBenchError(f"{source} is no folder, .zip or .tar.gz; give one with an image <clip_id>.png per clip.")
+        raise A2IBenchError(
+            f"{source} is no folder, .zip or .tar.gz; give one with a {clips.task.noun} <clip_id>{ending} per clip."
+        )
     else:
         raise A2IBenchError(
-            f"There is no folder {source}, nor a .zip or .tar.gz of that name; give one with an image <clip_id>.png "
-            "per clip."
+            f"There is no folder {source}, nor a .zip or .tar.gz of that name; give one with a {clips.task.noun} "
+            f"<clip_id>{ending} per clip."
         )
 
 
@@ -122,17 +125,19 @@ def _read(
 ) -> Outputs:
     problems: list[str] = []
     top = only_folder(folder)
-    run = _kept(RunRecord.load, top / "run.json", problems) if (top / "images").is_dir() else None
+    run = _kept(RunRecord.load, top / "run.json", problems) if (top / clips.task.folder).is_dir() else None
     card = _kept(MethodCard.load, top / "method.toml", problems)
-    inside = top / "images" if run is not None else top
-    images = _named(_files(inside, source, problems), source, clips, everything, problems)
+    inside = top / clips.task.folder if run is not None else top
+    images = _named(
+        _files(inside, source, get_medium(clips.task.output).suffixes, problems), source, clips, everything, problems
+    )
     missing = tuple(clip_id for clip_id in clips.ids if clip_id not in images)
     if missing and (len(missing) == len(clips) or not allow_missing):
         problems.append(
-            f"{source} lacks the images of {len(missing)} of {len(clips)} clips, among them {_some(missing)}; "
-            "add <clip_id>.png for each."
+            f"{source} lacks the {clips.task.noun}s of {len(missing)} of {len(clips)} clips, among them "
+            f"{_some(missing)}; add <clip_id>{get_medium(clips.task.output).suffixes[0]} for each."
         )
-    hashes = _checked(images, inside, source, problems, stage)
+    hashes = _checked(images, get_medium(clips.task.output), problems, stage)
     # In an archive the user never sees the folder that it was unpacked to.
     said = tuple(problem.replace(str(folder), str(source)) for problem in problems)
     return Outputs(source, images, hashes, missing, card, run, said)
@@ -153,7 +158,7 @@ def _kept(load: Callable[[Path], _Kept], path: Path, problems: list[str]) -> _Ke
         return None
 
 
-def _files(folder: Path, source: Path, problems: list[str]) -> list[Path]:
+def _files(folder: Path, source: Path, suffixes: Collection[str], problems: list[str]) -> list[Path]:
     """List a folder's images, without opening one; what is no plain file inside it is a problem."""
     found: dict[str, Path] = {}
     try:
@@ -162,12 +167,12 @@ def _files(folder: Path, source: Path, problems: list[str]) -> list[Path]:
         problems.append(f"{source} can't be read: {error.strerror or error}.")
         return []
     if len(entries) > MOST_FILES:
-        problems.append(f"{source} holds more than {MOST_FILES} entries; take out what is no image.")
+        problems.append(f"{source} holds more than {MOST_FILES} entries; take out what is no output.")
         return []
     home = folder.resolve()
     for entry in entries:
         path = Path(entry.path)
-        if ignored([entry.name]) or path.suffix.lower() not in IMAGE_SUFFIXES:
+        if ignored([entry.name]) or path.suffix.lower() not in suffixes:
             continue
         problem = unsafe_name(entry.name) or _not_plain(path, home)
         first = found.setdefault(folded(entry.name), path)
@@ -203,7 +208,7 @@ def _named(
     files: Sequence[Path], source: Path, clips: ClipSet, everything: ClipSet, problems: list[str]
 ) -> dict[str, list[Path]]:
     """Give each clip its images by the files' names: the exact id first, else the id with a number."""
-    ids = set(everything.ids)
+    ids, noun = set(everything.ids), clips.task.noun
     found: dict[str, dict[int | None, Path]] = {}
     strangers = []
     for file in files:
@@ -213,13 +218,13 @@ def _named(
             continue
         first = found.setdefault(clip_id, {}).setdefault(index, file)
         if first != file:
-            which = "two images" if index is None else f"two images of the number {index}"
+            which = f"two {noun}s" if index is None else f"two {noun}s of the number {index}"
             problems.append(f"{source} has {which} for the clip {clip_id!r}: {first.name} and {file.name}.")
     if strangers:
         near = {folded(clip_id): clip_id for clip_id in ids}.get(folded(strangers[0]))
         hint = f" ({near!r} is one: case counts)" if near else ""
         problems.append(
-            f"{source} holds {len(strangers)} images that belong to no clip, among them {_some(strangers)}{hint}; "
+            f"{source} holds {len(strangers)} {noun}s that belong to no clip, among them {_some(strangers)}{hint}; "
             "take them out, or mend their names."
         )
     images = {}
@@ -233,7 +238,7 @@ def _named(
             )
         elif numbers and numbers not in (list(range(len(numbers))), list(range(1, len(numbers) + 1))):
             problems.append(
-                f"The images of the clip {clip_id!r} in {source} are numbered {', '.join(map(str, numbers[:9]))}; "
+                f"The {noun}s of the clip {clip_id!r} in {source} are numbered {', '.join(map(str, numbers[:9]))}; "
                 "number them 0, 1, 2 and so on without a gap."
             )
         if numbered:
@@ -243,7 +248,7 @@ def _named(
         usual = counts.most_common(1)[0][0]
         odd = [clip_id for clip_id, each in images.items() if len(each) != usual]
         problems.append(
-            f"{len(odd)} clips in {source} have another number of images than the {usual} of most, among them "
+            f"{len(odd)} clips in {source} have another number of {noun}s than the {usual} of most, among them "
             f"{_some(odd)}; give every clip the same number."
         )
     return images
@@ -258,16 +263,14 @@ def _owner(stem: str, ids: set[str]) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _checked(
-    images: Mapping[str, Sequence[Path]], folder: Path, source: Path, problems: list[str], stage: Stage
-) -> list[Hashed]:
-    """Decode every image once, and hash it; what is broken or blank is a problem."""
-    advance = stage("check images", sum(len(each) for each in images.values()))
+def _checked(images: Mapping[str, Sequence[Path]], medium: Medium, problems: list[str], stage: Stage) -> list[Hashed]:
+    """Decode every output once, and hash it; what is broken, blank or silent is a problem."""
+    advance = stage("check outputs", sum(len(each) for each in images.values()))
     hashes = []
     for clip_id, files in images.items():
         for index, file in enumerate(files):
             try:
-                inspect_image(file)
+                medium.inspect(file)
                 hashes.append(Hashed(clip_id, index, file.name, sha256_file(file)))
             except A2IBenchError as error:
                 problems.append(str(error))

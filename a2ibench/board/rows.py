@@ -14,7 +14,7 @@ from a2ibench.files import read_limited, write_text
 from a2ibench.results import Result
 
 HASHES = ("clip_id", "index", "file", "sha256")
-PICTURES = ("contact.png", "gallery.webp", "gallery.json")
+PICTURES = ("contact.png", "gallery.webp", "gallery.json", "previews.json")
 RESULT_BYTES = 256 * 2**20
 TABLE_BYTES = 64 * 2**20
 

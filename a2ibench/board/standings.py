@@ -124,6 +124,12 @@ class Board:
         return {e.slug: f"{e.name} ({e.slug})" if count[e.name.casefold()] > 1 else e.name for e in every}
 
     @property
+    def task(self) -> str:
+        """The task that the board is of, by name; empty where it is."""
+        results = [*self.sanity, *(entry.result for entry in (*self.entries, *self.outdated))]
+        return results[0].task if results else ""
+
+    @property
     def cautions(self) -> list[str]:
         """Why the numbers mean little, where they do."""
         return list(dict.fromkeys(f"Not meaningful: {each.caution}" for each in self.sanity if each.caution))

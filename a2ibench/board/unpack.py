@@ -14,7 +14,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,6 @@ from typing import IO, Protocol
 
 from a2ibench.errors import A2IBenchError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MOST_FILES = 200_000
 MOST_BYTES_EACH = 64 * 2**20
 MOST_BYTES = 64 * 2**30
@@ -48,10 +47,10 @@ def is_archive(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(archive: Path) -> Iterator[Path]:
+def unpacked(archive: Path, suffixes: Collection[str]) -> Iterator[Path]:
     """Unpack a .zip or .tar.gz into a folder of its own, which is taken away at the end.
 
-    Only images, ``method.toml`` and ``run.json`` are written; other entries are checked and left out.
+    Only files with these endings, ``method.toml`` and ``run.json`` are written; other entries are checked and left out.
 
     Raises
     ------
@@ -61,12 +60,12 @@ def unpacked(archive: Path) -> Iterator[Path]:
 
     """
     with tempfile.TemporaryDirectory(prefix="a2ibench-") as folder:
-        _unpack(archive, Path(folder))
+        _unpack(archive, Path(folder), suffixes)
         yield Path(folder)
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    target = _Target(archive, folder)
+def _unpack(archive: Path, folder: Path, suffixes: Collection[str]) -> None:
+    target = _Target(archive, folder, suffixes)
     try:
         with archive.open("rb") as file:
             if file.read(2) == b"\x1f\x8b":
@@ -89,13 +88,14 @@ class _Target:
 
     archive: Path
     folder: Path
+    suffixes: Collection[str]
     names: dict[str, str] = field(default_factory=dict)
     written: int = 0
 
     def admit(self, name: str, size: int, is_folder: bool) -> Path | None:
         """Check an entry; give where it is to be written, or None where it is not needed."""
         if len(self.names) >= MOST_FILES:
-            raise A2IBenchError(f"{self.archive} holds more than {MOST_FILES} entries; take out what is no image.")
+            raise A2IBenchError(f"{self.archive} holds more than {MOST_FILES} entries; take out what is no output.")
         problem = unsafe_name(name)
         if problem:
             raise A2IBenchError(f"{self.archive} holds an entry {shown(name)} {problem}; pack it again without it.")
@@ -116,7 +116,7 @@ class _Target:
         suffix = Path(key).suffix.lower()
         if suffix in _ARCHIVES:
             raise A2IBenchError(f"{self.archive} holds another archive, {shown(key)}; pack the images themselves.")
-        wanted = suffix in IMAGE_SUFFIXES or parts[-1] in _KEPT
+        wanted = suffix in self.suffixes or parts[-1] in _KEPT
         return self.folder.joinpath(*parts) if wanted else None
 
     def write(self, source: _Reader, path: Path) -> None:

@@ -258,7 +258,7 @@ def report(
     loaded, clips, everything = _suite_of(run, suite), None, None
     if data is not None or not is_of_own_data(run, loaded):
         everything = loaded.clips(data)
-        clips = ClipSet([clip for clip in everything if clip.clip_id in result.labels], everything.name)
+        clips = ClipSet([c for c in everything if c.clip_id in result.labels], everything.name, everything.task)
         if clips.digest != result.clips.digest:
             raise A2IBenchError(
                 f"{run} is of other clips ({result.clips.name}, n={result.clips.n}, digest {result.clips.digest[:8]}) "

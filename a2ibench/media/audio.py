@@ -117,6 +117,16 @@ def inspect_audio(path: Path) -> str:
     return sha256(sixteen_bits(wave).astype("<i2").tobytes()).hexdigest()
 
 
+def as_mp3(path: Path, rate: int = LOOK_RATE, seconds: float | None = None) -> bytes:
+    """Encode a sound, or its first seconds, as MP3: what every browser plays; equal sounds give equal bytes."""
+    import soundfile
+
+    wave = read_audio(path, rate)
+    buffer = BytesIO()
+    soundfile.write(buffer, wave if seconds is None else wave[: int(seconds * rate)], rate, format="MP3")
+    return buffer.getvalue()
+
+
 def spectrogram(path: Path) -> Image.Image:
     """The log-mel spectrogram of a sound's first ten seconds, low tones below."""
     return draw(read_audio(path, LOOK_RATE)[: 10 * LOOK_RATE], LOOK_RATE)

@@ -46,10 +46,15 @@ def inspect_text(path: Path) -> str:
 
 def text_tile(path: Path) -> Image.Image:
     """Write the first words of a text small on white."""
+    return text_card(read_text(path))
+
+
+def text_card(text: str) -> Image.Image:
+    """Write the first words of a text small on white."""
     tile = Image.new("RGB", TILE_SIZE, "white")
     font = ImageFont.load_default(12)
     lines = [""]
-    for word in plain(read_text(path)).split():
+    for word in plain(text).split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > TILE_SIZE[0] - 12:
             lines.append(word)

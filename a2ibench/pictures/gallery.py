@@ -1,6 +1,8 @@
 """Small pictures of a fixed sample of clips, packed into one sheet: what the pages show in their galleries."""
 
+import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,13 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited, write_bytes, write_text
-from a2ibench.media.audio import sound_tile
-from a2ibench.media.image import TILE, read_image, square
+from a2ibench.media.audio import TILE_SIZE, as_mp3
+from a2ibench.media.image import TILE, square
+from a2ibench.pictures.tiles import is_wide, picture
+from a2ibench.tasks.base import MediumName
 
 MOST_CLIPS = 240
 COLUMNS = 16
-CLIP_SHEETS = ("reference", "sound")
+CLIP_SHEETS = ("reference", "condition")
 MOST_BYTES = 4_000_000  # 240 photographs of 96 pixels need under one
+MOST_PREVIEWS = 64 * 2**20
+_BASE64 = re.compile("[A-Za-z0-9+/]+={0,2}")
 
 
 class Sheet(BaseModel):
@@ -85,7 +91,9 @@ def sample(clips: ClipSet) -> ClipSet:
 
 
 def write_gallery(folder: Path, clips: ClipSet, images: Mapping[str, Sequence[Path]]) -> None:
-    """Write ``gallery.webp`` and ``gallery.json``: the first image of each clip of the sample, as small tiles.
+    """Write ``gallery.webp`` and ``gallery.json``: the first output of each clip of the sample, as small tiles.
+
+    Outputs that one hears or watches are in ``previews.json`` too, as the page plays them.
 
     Parameters
     ----------
@@ -94,15 +102,32 @@ def write_gallery(folder: Path, clips: ClipSet, images: Mapping[str, Sequence[Pa
     clips
         All clips of the board.
     images
-        The images of each clip, by clip id; a clip without one has no tile.
+        The outputs of each clip, by clip id; a clip without one has no tile.
 
     """
-    sprite = image_sprite({clip_id: images[clip_id][0] for clip_id in sample(clips).ids if images.get(clip_id)})
+    shown = {clip_id: images[clip_id][0] for clip_id in sample(clips).ids if images.get(clip_id)}
+    sprite = sprite_of(shown, clips.task.output)
     if sprite is None:
         for suffix in ("webp", "json"):
             (folder / f"gallery.{suffix}").unlink(missing_ok=True)
     else:
         sprite.save(folder)
+    if clips.task.output == "audio" and shown:
+        write_text(
+            folder / "previews.json",
+            json.dumps({c: base64.b64encode(as_mp3(path, seconds=10)).decode() for c, path in shown.items()}) + "\n",
+        )
+
+
+def load_previews(folder: Path) -> dict[str, str]:
+    """Read ``previews.json``; nothing where it is absent or broken, since it may be a stranger's."""
+    try:
+        found = json.loads(read_limited(folder / "previews.json", MOST_PREVIEWS))
+    except (A2IBenchError, OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {c: text for c, text in found.items() if isinstance(text, str) and _BASE64.fullmatch(text)}
 
 
 def webp(image: Image.Image) -> bytes:
@@ -112,25 +137,31 @@ def webp(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def image_sprite(files: Mapping[str, Path]) -> Sprite | None:
-    """Pack images, cut to squares of at most 96 pixels: never larger than they are. None of none."""
-    found = {clip_id: read_image(path) for clip_id, path in files.items()}
-    if not found:
+def sprite_of(values: Mapping[str, Path | str], medium: MediumName) -> Sprite | None:
+    """Pack values of a medium as small tiles: squares of 96 pixels at most, no larger than they are; None of none."""
+    if not values:
         return None
+    found = {clip_id: picture(value, medium) for clip_id, value in values.items()}
+    if is_wide(medium):
+        return Sprite.pack({c: image.resize(TILE_SIZE, Image.Resampling.LANCZOS) for c, image in found.items()})
     side = min(TILE, max(min(image.size) for image in found.values()))
     return Sprite.pack({clip_id: square(image, side) for clip_id, image in found.items()})
 
 
 def clip_sprites(clips: ClipSet) -> tuple[Sprite, Sprite]:
-    """Pack the reference images and the spectrograms of the sample's clips."""
-    chosen = sample(clips)
-    references = image_sprite({clip.clip_id: clip.file("image") for clip in chosen})
-    assert references is not None  # noqa: S101  a ClipSet that was loaded is never empty
-    return references, Sprite.pack({clip.clip_id: sound_tile(clip.file("audio")) for clip in chosen})
+    """Pack the references and the conditions of the sample's clips."""
+    chosen, task = sample(clips), clips.task
+    found = [
+        sprite_of({clip.clip_id: clip[column] for clip in chosen}, task.columns[column])
+        for column in (task.reference, task.condition)
+    ]
+    assert found[0] is not None  # noqa: S101  a ClipSet that was loaded is never empty
+    assert found[1] is not None  # noqa: S101
+    return found[0], found[1]
 
 
 def write_clips(folder: Path, clips: ClipSet) -> None:
-    """Write what a page of linked media needs beside the entries: ``reference`` and ``sound``, as sheets.
+    """Write what a page of linked media needs beside the entries: ``reference`` and ``condition``, as sheets.
 
     What stands there for the same clips is left as it is: reading and drawing them all takes seconds.
     """

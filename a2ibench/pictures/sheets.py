@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.errors import A2IBenchError
-from a2ibench.media.audio import spectrogram
-from a2ibench.media.image import read_image
+from a2ibench.pictures.tiles import SIDE, tile, width_of
+from a2ibench.tasks import DEFAULT, Task
+from a2ibench.tasks import get as get_task
+from a2ibench.tasks.base import MediumName
 
-_TILE = 144
-_SOUND = 208  # the width of a spectrogram
 _GAP = 6  # between the tiles of a clip
 _GUTTER = 36  # between clips
 MARGIN = 56
@@ -27,8 +27,9 @@ def contact_sheet(
     subtitle: str,
     method: str = "generated",
     per_class: int | None = None,
+    task: Task | None = None,
 ) -> Image.Image:
-    """Lay out some clips of every class: the sound's spectrogram, the real image and the generated one.
+    """Lay out some clips of every class: what was given, the real output and the generated one, each as a picture.
 
     Parameters
     ----------
@@ -57,21 +58,25 @@ def contact_sheet(
     shown = _chosen(clips, per_class)
     if not shown:
         raise A2IBenchError("There is no clip to show on a contact sheet.")
+    task = task or _task_of(clips)
+    media = (task.columns[task.condition], task.columns[task.reference], task.output)
+    widths = [width_of(medium) for medium in media]
     across = 4 if len(shown) > 6 else 3 if len(shown) > 4 else min(2, len(shown))
-    cell, row, top = _SOUND + 2 * _TILE + 2 * _GAP, _TILE + 64, 176
+    cell, row, top = sum(widths) + 2 * _GAP, SIDE + 64, 176
     width = across * (cell + _GUTTER) - _GUTTER
     height = top + -(-len(shown) // across) * row
     sheet = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN - 30), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 44), fit(title, 38, width), INK, font(38), anchor="lt")
     draw.text((MARGIN, 96), fit(subtitle, 19, width), GREY, font(19), anchor="lt")
-    places = ((0, "sound"), (_SOUND + _GAP, "real"), (_SOUND + _TILE + 2 * _GAP, method))
+    offsets = (0, widths[0] + _GAP, widths[0] + widths[1] + 2 * _GAP)
+    places = tuple(zip(offsets, (task.given, "real", method), strict=True))
     for index, clip in enumerate(shown):
         place = index % across
         x, y = MARGIN + place * (cell + _GUTTER), top + index // across * row
         if index < across:
             for offset, name in places:
-                draw.text((x + offset, 152), fit(name, 15, _TILE), GREY, font(15), anchor="ls")
+                draw.text((x + offset, 152), fit(name, 15, SIDE), GREY, font(15), anchor="ls")
         if place == 0 or shown[index - 1].label != clip.label:
             # One heading over all clips of a class that stand side by side.
             beside = sum(other.label == clip.label for other in shown[index : index + across - place])
@@ -79,9 +84,10 @@ def contact_sheet(
             draw.line((x, y - 10, x + span, y - 10), FAINT, 1)
             draw.text((x, y + 14), fit(clip.label, 19, span), INK, font(19), anchor="ls")
         made = images.get(clip.clip_id)
-        tiles = (spectrogram(clip.file("audio")), _square(clip.file("image")), _square(made) if made else _empty())
-        for (offset, _), tile in zip(places, tiles, strict=True):
-            sheet.paste(tile, (x + offset, y + 26), _corners(*tile.size))
+        values = (clip[task.condition], clip[task.reference], made)
+        for offset, medium, value in zip(offsets, media, values, strict=True):
+            drawn = _empty(medium, task.noun) if value is None else tile(value, medium)
+            sheet.paste(drawn, (x + offset, y + 26), _corners(*drawn.size))
     return sheet
 
 
@@ -114,7 +120,8 @@ def comparison_sheet(
     shown = _chosen(clips, 1)[:most]
     if not shown:
         raise A2IBenchError("There is no clip to show.")
-    names, step, top = 230, _TILE + _GAP, 150
+    task = _task_of(clips)
+    names, step, top = 230, SIDE + _GAP, 150
     left = MARGIN + names
     size = (left + len(shown) * step - _GAP + MARGIN, top + 40 + (1 + len(rows)) * step + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
@@ -123,15 +130,15 @@ def comparison_sheet(
     draw.text((MARGIN, 96), fit(subtitle, 19, size[0] - 2 * MARGIN), GREY, font(19), anchor="lt")
     for column, clip in enumerate(shown):
         x = left + column * step
-        draw.text((x + _TILE / 2, top + 26), fit(clip.label, 15, _TILE), INK, font(15), anchor="ms")
-        sound = spectrogram(clip.file("audio")).resize((_TILE, _TILE), Image.Resampling.LANCZOS)
-        sheet.paste(sound, (x, top + 40), _corners(_TILE, _TILE))
+        draw.text((x + SIDE / 2, top + 26), fit(clip.label, 15, SIDE), INK, font(15), anchor="ms")
+        given = _squeezed(tile(clip[task.condition], task.columns[task.condition]))
+        sheet.paste(given, (x, top + 40), _corners(SIDE, SIDE))
         for row, (_, images) in enumerate(rows, 1):
             made = images.get(clip.clip_id)
-            tile = _square(made) if made else _empty()
-            sheet.paste(tile, (x, top + 40 + row * step), _corners(_TILE, _TILE))
-    for row, name in enumerate(["sound", *(name for name, _ in rows)]):
-        y = top + 40 + row * step + _TILE / 2
+            drawn = _squeezed(tile(made, task.output) if made else _empty(task.output, task.noun))
+            sheet.paste(drawn, (x, top + 40 + row * step), _corners(SIDE, SIDE))
+    for row, name in enumerate([task.given, *(name for name, _ in rows)]):
+        y = top + 40 + row * step + SIDE / 2
         draw.text((MARGIN, y), fit(name, 19, names - 12), INK if row else GREY, font(19), anchor="lm")
     return sheet
 
@@ -172,11 +179,16 @@ def _corners(width: int, height: int) -> Image.Image:
     return large.reduce(4)
 
 
-def _square(path: Path) -> Image.Image:
-    return ImageOps.fit(read_image(path), (_TILE, _TILE), Image.Resampling.LANCZOS)
+def _task_of(clips: Sequence[Clip]) -> Task:
+    return clips.task if isinstance(clips, ClipSet) else get_task(DEFAULT)
 
 
-def _empty() -> Image.Image:
-    tile = Image.new("RGB", (_TILE, _TILE), FAINT)
-    ImageDraw.Draw(tile).text((_TILE / 2, _TILE / 2), "no image", GREY, font(15), anchor="mm")
-    return tile
+def _squeezed(image: Image.Image) -> Image.Image:
+    """Make a wide tile square, its whole width kept."""
+    return image if image.width == SIDE else image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def _empty(medium: MediumName, noun: str) -> Image.Image:
+    card = Image.new("RGB", (width_of(medium), SIDE), FAINT)
+    ImageDraw.Draw(card).text((card.width / 2, SIDE / 2), f"no {noun}", GREY, font(15), anchor="mm")
+    return card

@@ -14,9 +14,10 @@ from time import time
 
 from PIL import Image, ImageOps
 
-from a2ibench.clips import Clip, ClipSet, read_audio, read_image
+from a2ibench.clips import Clip, ClipSet, read_image
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import building, check_writable, sha256_file, write_bytes, write_text
+from a2ibench.media.audio import as_mp3
 from a2ibench.rating.render import write_page
 from a2ibench.rating.study import REAL, SHUFFLED, Design, Item, Kind, Study, shuffled
 
@@ -204,7 +205,7 @@ def make_study(
     items += [_repeat(item, key) for item in again]
     by_digest = {sha256_file(path): data for path, data in pixels.items()}
     files = {name: by_digest[of] for item in items for of, name in zip(item.images, item.shown, strict=True)}
-    files |= {f"{sounds[clip.clip_id]}.mp3": _sound(clip.file("audio")) for clip in drawn if sounds}
+    files |= {f"{sounds[clip.clip_id]}.mp3": as_mp3(clip.file("audio"), RATE) for clip in drawn if sounds}
     secret = {
         "version": 1,
         "salt": salt,
@@ -329,12 +330,4 @@ def _shown(path: Path) -> bytes:
     image.info.clear()  # versions of Pillow differ in what they write of it
     buffer = BytesIO()
     image.save(buffer, "WEBP", quality=92, method=4)
-    return buffer.getvalue()
-
-
-def _sound(path: Path) -> bytes:
-    import soundfile
-
-    buffer = BytesIO()
-    soundfile.write(buffer, read_audio(path, RATE), RATE, format="MP3")
     return buffer.getvalue()

@@ -23,13 +23,14 @@ from a2ibench.files import (
     write_state,
     write_text,
 )
-from a2ibench.media.image import save_image
+from a2ibench.media import get as get_medium
 from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
+from a2ibench.tasks import get as get_task
 from a2ibench.text import some
 
 _ANEW = "give --fresh to make the run anew"
-_SUM = re.compile(r"([0-9a-f]{64})  images/(.+)\.png")
+_SUM = re.compile(r"[0-9a-f]{64}  [a-z]+/[^/]+")
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
 _SUMS_BYTES = 256 * 2**20
 
@@ -87,13 +88,14 @@ def generate(
     """
     check_writable(out)
     _claim(run, clips, out, fresh)
-    files = {clip.clip_id: out / "images" / f"{clip.clip_id}.png" for clip in clips}
+    place = _Place(run, out)
+    files = {clip.clip_id: place.file(clip.clip_id) for clip in clips}
     failures = _Failures(out / "failures.json", fresh)
-    made = _Made(out / "images.sha256", fresh)
+    made = _Made(place, fresh)
     missing = [c for c in clips if c.clip_id not in failures.failed and not made.is_whole(c.clip_id)]
     advance(len(clips) - len(missing))
     if missing:
-        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} images at least")
+        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} {place.noun}s at least")
         draw = _Drawing(run, device, batch_size)
         while missing:
             batch, missing = missing[: draw.size], missing[draw.size :]
@@ -156,32 +158,49 @@ class _Drawing:
         return drawn
 
 
-class _Made:
-    """The images that were made, and the hash of each in a file."""
+class _Place:
+    """Where a run's outputs lie: in a folder and with an ending by the medium of its task."""
 
-    def __init__(self, file: Path, fresh: bool):
-        self._file, self._folder = file, file.parent / "images"
+    def __init__(self, run: Run, out: Path):
+        task = get_task(run.method.task)
+        self.medium, self.noun = get_medium(task.output), task.noun
+        self.folder, self.sums = out / task.folder, out / f"{task.folder}.sha256"
+
+    def file(self, clip_id: str) -> Path:
+        """Name the file of a clip's output."""
+        return self.folder / f"{clip_id}{self.medium.suffixes[0]}"
+
+
+class _Made:
+    """The outputs that were made, and the hash of each in a file."""
+
+    def __init__(self, place: _Place, fresh: bool):
+        self._place = place
         self._sums: dict[str, str] = {}
         if fresh:
-            file.unlink(missing_ok=True)
+            place.sums.unlink(missing_ok=True)
             return
         with suppress(FileNotFoundError):
-            lines = read_limited(file, _SUMS_BYTES).decode(errors="replace").splitlines()
-            self._sums = {match[2]: match[1] for match in map(_SUM.fullmatch, lines) if match}
+            lines = read_limited(place.sums, _SUMS_BYTES).decode(errors="replace").splitlines()
+            found = (line.partition("  ") for line in lines if _SUM.fullmatch(line))
+            self._sums = {Path(name).stem: digest for digest, _, name in found}
 
     def is_whole(self, clip_id: str) -> bool:
-        """Whether an image is there, and is what was made; a batch that was being written may be made again."""
-        image = self._folder / f"{clip_id}.png"
-        return is_regular(image) and self._sums.get(clip_id) == sha256_file(image)
+        """Whether an output is there, and is what was made; a batch that was being written may be made again."""
+        file = self._place.file(clip_id)
+        return is_regular(file) and self._sums.get(clip_id) == sha256_file(file)
 
-    def save(self, clip_id: str, image: Any) -> None:
-        save_image(self._folder / f"{clip_id}.png", image)
-        self._sums[clip_id] = sha256_file(self._folder / f"{clip_id}.png")
+    def save(self, clip_id: str, output: Any) -> None:
+        """Write an output; of a sound both its samples and its rate are given."""
+        file = self._place.file(clip_id)
+        self._place.medium.write(file, *(output if isinstance(output, tuple) else (output,)))
+        self._sums[clip_id] = sha256_file(file)
 
     def write(self) -> None:
-        write_text(
-            self._file, "".join(f"{sum_}  images/{clip_id}.png\n" for clip_id, sum_ in sorted(self._sums.items()))
-        )
+        """Write the hashes, as ``sha256sum -c`` reads them."""
+        names = {clip_id: f"{self._place.folder.name}/{self._place.file(clip_id).name}" for clip_id in self._sums}
+        lines = (f"{digest}  {names[clip_id]}\n" for clip_id, digest in sorted(self._sums.items()))
+        write_text(self._place.sums, "".join(lines))
 
 
 class _Failures:
@@ -212,7 +231,7 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
         As `generate` does.
 
     """
-    mark, images = out / "run.json", out / "images"
+    mark, images = out / "run.json", _Place(run, out).folder
     if images.is_symlink():
         raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
     if fresh:
@@ -237,9 +256,10 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
 def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
     """Mark the folder as this run's and note each clip's contents; refuse to mix it with another run."""
     known = check_folder(run, out, fresh=fresh)
-    sweep(out / "images")
+    folder = _Place(run, out).folder
+    sweep(folder)
     if fresh:
-        for file in (out / "images").glob("*.png"):
+        for file in folder.glob("*.*"):
             file.unlink()
     digests = {clip.clip_id: _clip_digest(clip) for clip in clips}
     changed = [clip_id for clip_id, digest in digests.items() if known.get(clip_id, digest) != digest]

@@ -28,7 +28,7 @@ def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
     """Read every file of the clips once, so that a bad one is named before any work."""
     advance = stage("check clips", len(clips))
     for clip in clips:
-        check_media(clip)
+        check_media(clip, clips.task)
         advance(1)
 
 
@@ -200,18 +200,17 @@ class Scorer:
     def _encode_clips(self, wanted: Sequence[Metric]) -> None:
         """Encode what the metrics need of the clips themselves and is not there yet."""
         todo = [key for key in self._keys(wanted, generated=False) if key not in self._of_clips]
-        roles = dict.fromkeys(key.partition("/")[0] for key in todo)
-        for role in roles:
+        for key in todo:
+            self._encoder_for(key)  # a wrong key is refused before any work
+        columns = {"reference": self.suite.task.reference, "condition": self.suite.task.condition}
+        for role in dict.fromkeys(key.partition("/")[0] for key in todo):
             if self.suite.task.medium_of(role) == "text":
                 for key in (key for key in todo if key.startswith(f"{role}/")):
                     texts = self._texts(role, wanted, key)
                     if texts:
                         self._of_clips[key] = encode_texts(self._encoder_for(key), texts)
             else:
-                column = {"reference": self.suite.task.reference, "condition": self.suite.task.condition}.get(
-                    role, role
-                )
-                paths = [clip.file(column) for clip in self.clips]
+                paths = [clip.file(columns.get(role, role)) for clip in self.clips]
                 self._of_clips |= self._features_of(role, paths, wanted, f"encode {role}")
 
     def _texts(self, role: str, wanted: Iterable[Metric], key: str) -> Sequence[str]:

@@ -10,6 +10,7 @@ TASKS = (
         condition="audio",
         reference="image",
         output="image",
+        lead="How good is each method at drawing what it hears, and which differences are more than luck?",
         metrics=("AIS", "AIS.same-class", "IIS", "IIS.same-class", "AIC", "FID", "KID"),
     ),
 )

@@ -40,12 +40,24 @@ class Task:
     reference: str
     output: MediumName
     metrics: tuple[str, ...]
+    lead: str = ""
+    """What a board of the task asks, above its table."""
     questions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def noun(self) -> str:
         """What an output is called, as ``"image"``; its plural has an s."""
         return {"audio": "sound"}.get(self.output, self.output)
+
+    @property
+    def given(self) -> str:
+        """What the condition is called: a sound, or by its column's name."""
+        return {"audio": "sound"}.get(self.condition, self.condition)
+
+    @property
+    def folder(self) -> str:
+        """The folder of a run in which its outputs lie."""
+        return f"{self.noun}s"
 
     @property
     def real(self) -> str:

@@ -11,6 +11,7 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited
 from a2ibench.results import Result
 from a2ibench.suites import Suite
+from a2ibench.tasks import tasks
 
 _NEEDED = ("result.json", "hashes.csv", "method.toml")
 
@@ -28,8 +29,8 @@ class Row:
     @property
     def clips(self) -> ClipSet:
         """The clips that the result names; their files are not known here."""
-        labels = self.result.labels.items()
-        return ClipSet([Clip(clip_id, label, {}) for clip_id, label in labels], self.result.clips.name)
+        labels, task = self.result.labels.items(), tasks().get(self.result.task)
+        return ClipSet([Clip(clip_id, label, {}) for clip_id, label in labels], self.result.clips.name, task)
 
 
 def suite_name(folder: Path) -> str:
@@ -48,7 +49,9 @@ def is_of_own_data(folder: Path, suite: Suite) -> bool:
     clips, of = suite.clips(), told.get("clips")
     if isinstance(of, dict) and of.get("name") != clips.name:
         return True
-    chosen = ClipSet([clip for clip in clips if isinstance(labels, dict) and clip.clip_id in labels], clips.name)
+    chosen = ClipSet(
+        [clip for clip in clips if isinstance(labels, dict) and clip.clip_id in labels], clips.name, clips.task
+    )
     return not named & {clips.digest[:12], chosen.digest[:12]}
 
 
@@ -65,7 +68,7 @@ def find_row(folder: Path) -> Path:
     lacking = [name for name in _NEEDED if not os.path.lexists(place / name)]
     if not lacking:
         return place
-    if lacking != [*_NEEDED] and (place / "images").is_dir():
+    if lacking != [*_NEEDED] and any((place / task.folder).is_dir() for task in tasks().values()):
         raise A2IBenchError(f"{folder} is a run and no row of a board; put it onto one with 'a2ibench submit' first.")
     raise A2IBenchError(f"{folder} is no row of a board (it has no {lacking[0]}); give BOARD/METHOD.")
 

@@ -1,5 +1,6 @@
 """The leaderboard as one HTML file: table, classes, and a gallery where one hears each clip."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -7,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a2ibench.clips import ClipSet
-from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, Sprite, clip_sprites, sample
+from a2ibench.clips import Clip, ClipSet
+from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, Sprite, clip_sprites, load_previews, sample
 from a2ibench.results import Result
 from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
-from a2ibench.show.pages.media import Media
+from a2ibench.show.pages.media import PLAYED, Media, script_clips, script_task
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
 from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks, why_gone
+from a2ibench.tasks import DEFAULT, Task, tasks
+from a2ibench.tasks import get as get_task
 
 if TYPE_CHECKING:
     from a2ibench.board.standings import Board, Entry, Standing
@@ -77,13 +80,15 @@ def board_page(
     # Never from a row: a stranger would name the clips of all the others.
     labels = dict(zip(clips.ids, clips.labels, strict=True)) if clips is not None else board.labels
     island = _island(board, entries, clips, labels, inline)
+    task = tasks().get(board.task) or get_task(DEFAULT)
     return render(
         "board.html",
         island,
         title=f"{board.title} – a2ibench leaderboard",
         heading=board.title,
         facts=_facts(board, entries, labels.values()),
-        lead="How good is each method at drawing what it hears, and which differences are more than luck?",
+        lead=task.lead or f"How good is each method at making {task.summary}, and which differences are luck?",
+        task=script_task(task),
         primary=primary,
         columns=[
             {**head(score), "ranked": any((name, entry.slug) in ranked for entry in entries)}
@@ -107,8 +112,16 @@ def board_page(
             ("class", "by class"),
         ],
         methods=island["methods"],
-        legend=(*board.cautions, *board.notes, *_LEGEND),
+        legend=(*board.cautions, *board.notes, *(_of_task(sentence, task) for sentence in _LEGEND)),
     )
+
+
+def _of_task(sentence: str, task: Task) -> str:
+    """Say of a task's outputs what a sentence says of images drawn from sounds."""
+    if task.output == "image":
+        return sentence
+    words = {"images": f"{task.noun}s", "drew": "made", "another clip's sound": f"another clip's {task.given}"}
+    return re.sub("|".join(words), lambda match: words[match[0]], sentence)
 
 
 def _facts(board: "Board", entries: Sequence["Entry"], labels: Iterable[str]) -> list[str]:
@@ -193,7 +206,7 @@ def _method(entry: "Entry") -> list[tuple[str, str]]:
         "Trained on": card.training_data,
         "Reads the labels": _YES[card.text_labels],
         "Trained on test clips": _YES[card.test_clips],
-        "Images per clip": str(result.outputs_per_clip),
+        "Outputs per clip": str(result.outputs_per_clip),
         "Seed": "" if result.seed is None else str(result.seed),
         "Options": ", ".join(f"{name} = {value}" for name, value in result.options.items()),
         "Scored": f"{made.created} with a2ibench {made.a2ibench}"
@@ -228,7 +241,16 @@ def _island(
     count = board.clips.n if board.clips else len(chosen)
     media = Media(board.folder, inline and count <= MOST_CLIPS)
     # In this order they get what room there is: a clip is nothing without its sound.
-    sounds = media.sounds(list(shown)) if shown else {}
+    task = clips.task if clips is not None else tasks().get(board.task) or get_task(DEFAULT)
+    unknown_clips = [Clip(clip_id, labels.get(clip_id, ""), {}) for clip_id in chosen]
+    told = (
+        script_clips(list(shown), task, media)
+        if shown
+        else [
+            {"index": n, "id": c.clip_id, "label": c.label, "audio": None, "text": None, "real": None}
+            for n, c in enumerate(unknown_clips)
+        ]
+    )
     if clips is not None and count <= MOST_CLIPS:
         sheets = media.sheets(dict(zip(CLIP_SHEETS, clip_sprites(clips), strict=True)), {}, chosen)
     else:
@@ -237,7 +259,9 @@ def _island(
     pictures = media.sheets(loaded, {slug: f"{slug}/gallery.webp" for slug in loaded}, chosen)
     per_clip = [name for name in board.columns if any(name in entry.values for entry in entries)]
     classes, counts, means = _classes(board, entries, labels)
+    played = {entry.slug: load_previews(entry.folder) if task.output in PLAYED else {} for entry in entries}
     return {
+        "task": script_task(task),
         "seconds": 10,  # of a sound, on its spectrogram
         "metrics": [
             script_metric(board.columns[name], [x for each in means for x in each.get(name, ()) if x is not None])
@@ -251,13 +275,11 @@ def _island(
                 "classes": mean,
                 "values": clip_values(entry.result, [name for name in per_clip if name in entry.values], chosen),
                 "sheet": pictures[entry.slug],
+                "outputs": media.previews(played[entry.slug], chosen),
             }
             for entry, mean in zip(entries, means, strict=True)
         ],
-        "clips": [
-            {"index": index, "id": clip_id, "label": labels.get(clip_id, ""), "audio": sounds.get(clip_id)}
-            for index, clip_id in enumerate(chosen)
-        ],
+        "clips": told,
         "sheets": sheets,
     }
 
@@ -288,7 +310,10 @@ def _pictures(board: "Board", island: Mapping[str, Any]) -> str:
     """Say what the gallery shows; nothing where there is nothing to see or hear."""
     seen = any(island["sheets"].values()) or any(method["sheet"] for method in island["methods"])
     count, every = len(island["clips"]), board.clips.n if board.clips else 0
-    if not count or not (seen or any(clip["audio"] for clip in island["clips"])):
+    if not count or not (seen or any(clip["audio"] or clip["text"] for clip in island["clips"])):
         return ""
     which = f"All {count} clips" if count == every else f"{count} of the {every:,} clips, spread over the classes"
-    return f"{which}: the sound, its spectrogram, the real image, and what each method drew; below it, its score."
+    task = island["task"]
+    if task["made"] == "image":
+        return f"{which}: the sound, its spectrogram, the real image, and what each method drew; below it, its score."
+    return f"{which}: the {task['given']}, the {task['real']}, and what each method made; below it, its score."

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from a2ibench.clips import Clip
 from a2ibench.pictures.gallery import Sprite
 from a2ibench.show.pages import data_uri
+from a2ibench.tasks import Task
 
 BUDGET = 10_500_000  # bytes of media in a page, of 12 MB: what mail and code hosts still take
 SPRITES = 4_000_000  # the most that three sheets of 240 small pictures take
@@ -63,14 +64,23 @@ class Media:
                 }
         return found
 
-    def sounds(self, clips: Sequence[Clip]) -> dict[str, str | None]:
-        """Give the address of each clip's sound, by clip id; None where there is no file to hear."""
-        files = {c.clip_id: c.file("audio") if c.file("audio").is_file() else None for c in clips}
+    def files(self, clips: Sequence[Clip], column: str) -> dict[str, str | None]:
+        """Give the address of each clip's file in a column, by clip id; None where there is none."""
+        return self.addresses({clip.clip_id: clip.file(column) for clip in clips})
+
+    def addresses(self, given: Mapping[str, Path]) -> dict[str, str | None]:
+        """Give the address of each file, by its key: all of them inside, or all linked; None where there is none."""
+        files = {key: file if file.is_file() else None for key, file in given.items()}
         inside = self._take(sum(file.stat().st_size for file in files.values() if file))
         return {
             clip_id: None if file is None else self._inside(file) if inside else self.link(file)
             for clip_id, file in files.items()
         }
+
+    def previews(self, encoded: Mapping[str, str], clips: Sequence[str]) -> list[str | None]:
+        """Give an entry's sounds, MP3 in base64 by clip id, as addresses in the clips' order, if there is room."""
+        inside = bool(encoded) and self._take(sum(map(len, encoded.values())) * 3 // 4)
+        return [f"data:audio/mpeg;base64,{encoded[c]}" if c in encoded else None for c in clips] if inside else []
 
     def link(self, file: Path) -> str | None:
         """Give a file's address relative to the page; None where that would tell somebody's home folder."""
@@ -92,3 +102,38 @@ class Media:
             return False
         self.room -= needed
         return True
+
+
+PLAYED = ("audio", "video")
+"""The media that a page plays."""
+
+
+def script_task(task: Task) -> dict[str, Any]:
+    """Tell the script what is given, real and made: the words, and the media that it plays."""
+    return {
+        "given": task.given,
+        "real": f"real {task.noun}",
+        "made": task.noun,
+        "condition": task.columns[task.condition],
+        "reference": task.columns[task.reference],
+        "output": task.output,
+    }
+
+
+def script_clips(shown: Sequence[Clip], task: Task, media: Media) -> list[dict[str, Any]]:
+    """List clips for the script: what was given, to hear, watch or read, and the real output where it is played."""
+    condition, reference = task.columns[task.condition], task.columns[task.reference]
+    # In this order they get what room there is: a clip is nothing without what was given.
+    given = media.files(shown, task.condition) if condition in PLAYED else {}
+    real = media.files(shown, task.reference) if reference in PLAYED else {}
+    return [
+        {
+            "index": index,
+            "id": clip.clip_id,
+            "label": clip.label,
+            "audio": given.get(clip.clip_id),
+            "text": clip.text(task.condition) if condition == "text" else None,
+            "real": real.get(clip.clip_id),
+        }
+        for index, clip in enumerate(shown)
+    ]

@@ -152,7 +152,7 @@
     const place = sheet ? sheet.clips.indexOf(clip) : -1;
     const frame = make("div", { class: "picture" });
     if (place < 0) {
-      frame.append(placeholder(sheet ? "no image" : "not here"));
+      frame.append(placeholder(sheet ? `no ${data.task.made}` : "not here"));
       return frame;
     }
     load(sheet.src).then(
@@ -169,10 +169,13 @@
     return frame;
   };
 
-  const sound = (clip, frame) => {
-    if (!clip.audio) return make("p", { class: "none" }, "The sound is not here.");
-    const audio = make("audio", { controls: "", preload: "none", src: clip.audio, "aria-label": `${clip.label}, ${clip.id}` });
-    audio.addEventListener("error", () => audio.replaceWith(make("p", { class: "none" }, "The sound is not here.")));
+  // A player of what is given, real or made; over a spectrogram a line follows what is heard.
+  const player = (kind, source, label, frame, name) => {
+    const absent = () => make("p", { class: "none" }, `The ${name} is not here.`);
+    if (!source) return absent();
+    const audio = make(kind, { controls: "", preload: "none", src: source, "aria-label": label });
+    audio.addEventListener("error", () => audio.replaceWith(absent()));
+    if (kind !== "audio") return audio;
     const head = make("span", { class: "head", hidden: "" });
     frame.append(head);
     const follow = () => {
@@ -188,7 +191,7 @@
   document.addEventListener(
     "play",
     (event) => {
-      for (const audio of document.querySelectorAll("audio")) if (audio !== event.target) audio.pause();
+      for (const audio of document.querySelectorAll("audio, video")) if (audio !== event.target) audio.pause();
     },
     true,
   );
@@ -227,24 +230,28 @@
     };
 
     const card = (clip) => {
-      const spectrogram = tile(data.sheets.sound, clip.index, `Spectrogram of ${clip.label}`);
-      const heard = sound(clip, spectrogram);
+      const task = data.task;
+      const spectrogram = tile(data.sheets.condition, clip.index, `${task.condition === "audio" ? "Spectrogram" : "Picture"} of ${clip.label}`);
+      const given = clip.text == null ? player(task.condition, clip.audio, `${clip.label}, ${clip.id}`, spectrogram, task.given) : make("p", { class: "given" }, clip.text);
       const tiles = make("div", { class: "tiles" });
-      const add = (frame, name, value, kind = "") =>
+      const add = (frame, name, value, kind = "", played = null) =>
         tiles.append(
-          make("figure", { class: kind }, frame, make("figcaption", {}, make("span", {}, name), ...(value ? [make("b", {}, value)] : []))),
+          make("figure", { class: kind === "audio" ? "sound" : "" }, frame, make("figcaption", {}, make("span", {}, name), ...(value ? [make("b", {}, value)] : [])), ...(played ? [played] : [])),
         );
-      add(spectrogram, "sound", "", "sound");
-      add(tile(data.sheets.reference, clip.index, `Real image of ${clip.label}`), "real image");
+      if (clip.text == null) add(spectrogram, task.given, "", task.condition);
+      const real = tile(data.sheets.reference, clip.index, `Real ${task.made} of ${clip.label}`);
+      const plays = (kind, source, label, frame, name) => (kind === "audio" || kind === "video" ? player(kind, source, label, frame, name) : null);
+      add(real, task.real, "", task.reference, plays(task.reference, clip.real, `Real ${task.made} of ${clip.label}`, real, task.real));
       for (const method of chosen()) {
         const frame = tile(method.sheet, clip.index, `${method.name} on ${clip.label}`);
-        add(frame, method.name, metric() ? shown(own(method.values, metric().key)?.[clip.index], metric()) : "");
+        const value = metric() ? shown(own(method.values, metric().key)?.[clip.index], metric()) : "";
+        add(frame, method.name, value, task.output, plays(task.output, method.outputs?.[clip.index], `${method.name} on ${clip.label}`, frame, task.made));
       }
       tiles.style.setProperty("--n", tiles.children.length);
       return make(
         "article",
         { class: "card", "data-clip": clip.id },
-        make("div", {}, make("h3", {}, clip.label), make("p", { class: "id" }, clip.id), heard),
+        make("div", {}, make("h3", {}, clip.label), make("p", { class: "id" }, clip.id), given),
         tiles,
       );
     };

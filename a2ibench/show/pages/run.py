@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from a2ibench.clips import Clip, ClipSet
-from a2ibench.media.audio import sound_tile
-from a2ibench.media.image import square_tile
 from a2ibench.metrics.aic import THRESHOLD, match_table
 from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.classes import class_means
-from a2ibench.pictures.gallery import clip_sprites, image_sprite, sample, webp
+from a2ibench.pictures.gallery import clip_sprites, sample, sprite_of
 from a2ibench.results import Result, Score
 from a2ibench.show.pages import data_uri, render
-from a2ibench.show.pages.media import BUDGET, SPRITES, Media
+from a2ibench.show.pages.media import BUDGET, PLAYED, SPRITES, Media, script_clips, script_task
 from a2ibench.show.pages.scores import cell, clip_values, head, like, scale_of, script_metric
+from a2ibench.tasks import DEFAULT, Task
+from a2ibench.tasks import get as get_task
+from a2ibench.tasks.base import MediumName
 
 if TYPE_CHECKING:
     from a2ibench.suites import Suite
@@ -60,6 +61,8 @@ def matches(suite: "Suite", labels: Sequence[str]) -> Matches | None:
     """
     from a2ibench.scoring.features import encode_texts
 
+    if "AIC" not in suite.task.metrics:
+        return None
     text, categories = suite.encoder("clip-text"), getattr(suite.encoder("classifier"), "categories", ())
     names = sorted(set(labels))
     if not categories or not names:
@@ -105,7 +108,9 @@ def run_page(
     primary = per_clip[0] if per_clip else ""
     worst, best = _extremes(result, primary, clips) if clips and primary else ([], [])
     media = Media(folder, inline, BUDGET - SPRITES)
-    heard = media.sounds([*worst, *best])
+    ends = [*worst, *best]
+    task = clips.task if clips else get_task(DEFAULT)
+    heard = _players(ends, images, task, media)
     island = _island(result, clips, images, per_clip, media)
     seen = _seen(result)
     cosines = table.pairs() if table else {}
@@ -119,11 +124,12 @@ def run_page(
             result.suite,
             f"{result.clips.n:,} clips of {result.clips.name}",
             *([f"seed {result.seed}"] if result.seed is not None else []),
-            *([f"{result.outputs_per_clip} images per clip"] if result.outputs_per_clip > 1 else []),
+            *([f"{result.outputs_per_clip} {task.noun}s per clip"] if result.outputs_per_clip > 1 else []),
             f"scored {result.provenance.created[:10]}",
         ],
         missing=len(result.missing),
         clips=result.clips.n,
+        task=script_task(task),
         scores=[{**head(s), **cell(s, scale_of([s])), "n": s.n, "ceiling": like(s, s.ceiling)} for s in result.scores],
         primary=primary,
         columns=[head(scores[name]) for name in per_clip],
@@ -134,7 +140,7 @@ def run_page(
         near=_near(cosines, seen),
         cosine_matrix=_cosine_matrix(table),
         ends=[
-            (name, [_card(clip, images, heard, result, scores[primary]) for clip in end])
+            (name, [_card(clip, images, heard, result, scores[primary], task) for clip in end])
             for name, end in (("Worst", worst), ("Best", best))
             if end
         ],
@@ -298,17 +304,42 @@ def _extremes(result: Result, metric: str, clips: ClipSet) -> tuple[list[Clip], 
     return [by_id[clip_id] for clip_id in order[:count]], [by_id[clip_id] for clip_id in order[::-1][:count]]
 
 
-def _card(clip: Clip, images: Images, sounds: Mapping[str, str | None], result: Result, score: Score) -> dict[str, Any]:
-    made = images.get(clip.clip_id)
+def _players(clips: Sequence[Clip], images: Images, task: Task, media: Media) -> dict[str, dict[str, str | None]]:
+    """Give the addresses of what a page plays of these clips: given, real, made."""
+    made = {clip.clip_id: images[clip.clip_id][0] for clip in clips if images.get(clip.clip_id)}
     return {
+        "given": media.files(clips, task.condition) if task.columns[task.condition] in PLAYED else {},
+        "real": media.files(clips, task.reference) if task.columns[task.reference] in PLAYED else {},
+        "made": media.addresses(made) if task.output in PLAYED else {},
+    }
+
+
+def _card(
+    clip: Clip,
+    images: Images,
+    players: Mapping[str, Mapping[str, str | None]],
+    result: Result,
+    score: Score,
+    task: Task,
+) -> dict[str, Any]:
+    made = images.get(clip.clip_id)
+
+    def small(value: Path | str, medium: MediumName) -> str:
+        sprite = sprite_of({"": value}, medium)
+        assert sprite is not None  # noqa: S101  of one value
+        return data_uri("image/webp", sprite.webp)
+
+    return {
+        "text": clip.text(task.condition) if task.columns[task.condition] == "text" else None,
+        "plays": {name: found.get(clip.clip_id) for name, found in players.items()},
         "id": clip.clip_id,
         "label": clip.label,
-        "audio": sounds.get(clip.clip_id),
+        "audio": players["given"].get(clip.clip_id),
         "value": like(score, result.items[clip.clip_id][score.metric]),
         "saw": ", ".join(dict.fromkeys(result.details.get("category", {}).get(clip.clip_id, ()))),
-        "sound": data_uri("image/webp", webp(sound_tile(clip.file("audio")))),
-        "real": data_uri("image/webp", webp(square_tile(clip.file("image"), _TILE))),
-        "made": data_uri("image/webp", webp(square_tile(made[0], _TILE))) if made else None,
+        "sound": small(clip[task.condition], task.columns[task.condition]),
+        "real": small(clip[task.reference], task.columns[task.reference]),
+        "made": small(made[0], task.output) if made else None,
     }
 
 
@@ -318,14 +349,18 @@ def _island(
     """Put together what the script reads: the gallery of this one method."""
     shown = sample(clips) if clips else None
     ids = shown.ids if shown else ()
-    reference, sound = clip_sprites(clips) if clips else (None, None)
-    made = image_sprite({clip_id: images[clip_id][0] for clip_id in ids if images.get(clip_id)})
+    task = clips.task if clips else get_task(DEFAULT)
+    reference, condition = clip_sprites(clips) if clips else (None, None)
+    outputs = {clip_id: images[clip_id][0] for clip_id in ids if images.get(clip_id)}
+    made = sprite_of(outputs, task.output)
     # The small pictures of a sample always fit, and have no files to be linked to; the sounds may not.
     pictures = Media(media.folder, inline=True, room=SPRITES)
-    sheets = pictures.sheets({"reference": reference, "sound": sound, "made": made}, {}, ids)
-    sounds = media.sounds(list(shown or ()))
+    sheets = pictures.sheets({"reference": reference, "condition": condition, "made": made}, {}, ids)
+    told = script_clips(list(shown or ()), task, media)
+    heard = media.addresses(outputs) if task.output in PLAYED else {}
     scores = {score.metric: score for score in result.scores}
     return {
+        "task": script_task(task),
         "seconds": 10,
         "metrics": [script_metric(scores[name], ()) for name in per_clip],
         "classes": [],
@@ -336,12 +371,10 @@ def _island(
                 "classes": {},
                 "values": clip_values(result, per_clip, ids),
                 "sheet": sheets.pop("made"),
+                "outputs": [heard.get(clip_id) for clip_id in ids] if heard else [],
             }
         ],
-        "clips": [
-            {"index": index, "id": clip.clip_id, "label": clip.label, "audio": sounds.get(clip.clip_id)}
-            for index, clip in enumerate(shown or ())
-        ],
+        "clips": told,
         "sheets": sheets,
     }
 
@@ -354,7 +387,7 @@ def _provenance(result: Result) -> list[tuple[str, str]]:
         "Clips": f"{result.clips.name}, {result.clips.n}, sha256 {result.clips.digest}",
         "Seed": "" if result.seed is None else str(result.seed),
         "Options": ", ".join(f"{name} = {value}" for name, value in result.options.items()),
-        "Images per clip": str(result.outputs_per_clip),
+        "Outputs per clip": str(result.outputs_per_clip),
         "Scored": made.created,
         "Seconds": ", ".join(f"{stage} {spent:g}" for stage, spent in made.seconds.items()),
         "Device": f"{made.device}, {made.threads} thread{'s' * (made.threads != 1)}",
