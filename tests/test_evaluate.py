@@ -363,3 +363,10 @@ def test_two_sets_of_clips_never_share_a_signature(run_cli, tiny_suite, clip_fol
         signatures.append({score.signature for score in Result.load(out / "result.json").scores})
     assert len(set.union(*signatures)) == sum(map(len, signatures))
     assert all(f"suite:{TINY}+" in signature for signature in set.union(*signatures))
+
+
+def test_only_hits_and_misses_in_per_cent_get_wilsons_interval():
+    """A distance that happens to be 0 everywhere is no share of hits."""
+    zeros = np.zeros(6)
+    assert evaluate.interval_of(zeros, "%").high > 30
+    assert evaluate.interval_of(zeros, "octaves").high == 0

@@ -53,7 +53,7 @@ def files(tmp_path_factory, clip_folder):
     )
     write_clips(large, many)
     (large / "index.html").write_text(page_of(large, many))
-    result = result_of(clips, values["wild"], method="wild", categories={c.clip_id: ["dog"] for c in clips})
+    result = result_of(clips, values["wild"], method="wild", details={"category": {c.clip_id: ["dog"] for c in clips}})
     (home / "report.html").write_text(run_page(result, clips, pictures, folder=home))
     odd, names = home / "odd", ("AIS", "constructor", "__proto__")
     strange = ClipSet([renamed(c, c.clip_id, names[n % 3]) for n, c in enumerate(few)], "strange")

@@ -218,7 +218,7 @@ def _forged_item(row):
     import numpy as np
 
     values = np.array([item["AIS"] for item in items.values()])
-    interval = interval_of(values)
+    interval = interval_of(values, "%")
     scores = [
         score.model_copy(update={"value": float(values.mean()), "low": interval.low, "high": interval.high})
         if score.metric == "AIS"

@@ -252,6 +252,7 @@ def report(
     from a2ibench.clips import ClipSet
     from a2ibench.files import write_text
     from a2ibench.results import Result
+    from a2ibench.runs.generate import output_file
     from a2ibench.show.pages.run import matches, run_page
 
     result = Result.load(run / "result.json")
@@ -273,7 +274,7 @@ def report(
         note(f"The page does without the table of categories and labels: {error}")
     page = out or run / "report.html"
     with ExitStack() as unpacked:
-        images = {clip_id: [run / "images" / f"{clip_id}.png"] for clip_id in result.labels}
+        images = {clip_id: [output_file(run, clip_id, loaded.task)] for clip_id in result.labels}
         images = {clip_id: files for clip_id, files in images.items() if files[0].is_file()}
         if outputs is not None and clips is not None:
             with progress() as stage:

@@ -26,6 +26,7 @@ from a2ibench.files import (
 from a2ibench.media import get as get_medium
 from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
+from a2ibench.tasks import Task
 from a2ibench.tasks import get as get_task
 from a2ibench.text import some
 
@@ -158,17 +159,22 @@ class _Drawing:
         return drawn
 
 
+def output_file(run: Path, clip_id: str, task: Task) -> Path:
+    """Name the file of a clip's output in the folder of a run."""
+    return run / task.folder / f"{clip_id}{get_medium(task.output).suffixes[0]}"
+
+
 class _Place:
     """Where a run's outputs lie: in a folder and with an ending by the medium of its task."""
 
     def __init__(self, run: Run, out: Path):
-        task = get_task(run.method.task)
-        self.medium, self.noun = get_medium(task.output), task.noun
-        self.folder, self.sums = out / task.folder, out / f"{task.folder}.sha256"
+        self.task = get_task(run.method.task)
+        self.medium, self.noun, self.out = get_medium(self.task.output), self.task.noun, out
+        self.folder, self.sums = out / self.task.folder, out / f"{self.task.folder}.sha256"
 
     def file(self, clip_id: str) -> Path:
         """Name the file of a clip's output."""
-        return self.folder / f"{clip_id}{self.medium.suffixes[0]}"
+        return output_file(self.out, clip_id, self.task)
 
 
 class _Made:

@@ -22,6 +22,7 @@ from a2ibench.tasks import Task
 from a2ibench.text import some
 
 _FEW = 30  # clips
+_OF_SETS = ("FID", "KID", "FAD")
 
 
 def check_clips(clips: ClipSet, stage: Stage = silent) -> None:
@@ -112,7 +113,10 @@ class Scorer:
         self.notes = [*suite.file.notes]
         self.caution = suite.file.own_data or "" if own_data else ""
         if len(clips) < _FEW:
-            self.notes.append(f"Only {len(clips)} clips: intervals are wide, and FID and KID say little.")
+            sets = " and ".join(name for name in suite.task.metrics if name in _OF_SETS)
+            self.notes.append(
+                f"Only {len(clips)} clips: intervals are wide" + (f", and {sets} say little." if sets else ".")
+            )
         self.setting = suite.setting(clips)
         self._encoders: dict[str, Encoder] = {}
         self._of_clips: dict[str, AnyArray] = {}
@@ -259,7 +263,7 @@ class Scorer:
         kept = values[~np.isnan(values)]
         if not len(kept):
             return "no clip has another to be compared with"
-        interval = interval_of(kept)
+        interval = interval_of(kept, metric.unit)
         for clip_id, value in zip(self.clips.ids, values.tolist(), strict=True):
             found.items[clip_id][metric.name] = None if np.isnan(value) else value
         if metric.detail:
@@ -296,9 +300,9 @@ def _stacked(rows: Sequence[Float32]) -> AnyArray:
     return np.stack(rows) if rows[0].ndim == 1 else np.concatenate(rows)
 
 
-def interval_of(values: np.ndarray) -> Interval:
-    """The 95 % interval of a mean: Wilson's where every value is a hit or a miss, else a BCa bootstrap."""
-    if len(values) and np.isin(values, (0.0, 100.0)).all():
+def interval_of(values: np.ndarray, unit: str) -> Interval:
+    """The 95 % interval of a mean: Wilson's where every value is a hit or a miss in per cent, else a BCa bootstrap."""
+    if unit == "%" and len(values) and np.isin(values, (0.0, 100.0)).all():
         return wilson_interval(int((values == 100.0).sum()), len(values))
     return bootstrap_interval(values)
 

@@ -132,7 +132,7 @@ def _interval_problems(result: Result) -> Iterator[Problem]:
         there = np.array([value for value in values if value is not None], dtype=float)
         if not values:
             continue
-        again = interval_of(there)
+        again = interval_of(there, score.unit)
         for name, value in (("low", again.low), ("high", again.high), ("n", len(there))):
             if not same(getattr(score, name), value):
                 yield Problem(differs(f"{score.metric}'s {name}", getattr(score, name), value, "result.json"))

@@ -87,7 +87,8 @@ def board_page(
         title=f"{board.title} – a2ibench leaderboard",
         heading=board.title,
         facts=_facts(board, entries, labels.values()),
-        lead=task.lead or f"How good is each method at making {task.summary}, and which differences are luck?",
+        lead=task.lead
+        or f"How good is each method at making {task.summary}, and which differences are more than luck?",
         task=script_task(task),
         primary=primary,
         columns=[
