@@ -16,7 +16,7 @@ from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.metrics import metrics
 from a2ibench.results import Result
 from a2ibench.scoring.sanity import sanity
-from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
+from a2ibench.scoring.scorer import Scorer, chosen_metrics, interval_of, result_of
 from a2ibench.suites import load_suite
 from a2ibench.tasks import get as get_task
 
@@ -368,5 +368,5 @@ def test_two_sets_of_clips_never_share_a_signature(run_cli, tiny_suite, clip_fol
 def test_only_hits_and_misses_in_per_cent_get_wilsons_interval():
     """A distance that happens to be 0 everywhere is no share of hits."""
     zeros = np.zeros(6)
-    assert evaluate.interval_of(zeros, "%").high > 30
-    assert evaluate.interval_of(zeros, "octaves").high == 0
+    assert interval_of(zeros, "%").high > 30
+    assert interval_of(zeros, "octaves").high == 0
