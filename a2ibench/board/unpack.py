@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.media.image import IMAGE
 
-IMAGE_SUFFIXES = IMAGE.suffixes
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MOST_FILES = 200_000
 MOST_BYTES_EACH = 64 * 2**20
 MOST_BYTES = 64 * 2**30

@@ -110,8 +110,8 @@ def _stamped(path: Path, container: Any, stream: Any) -> Iterator[tuple[int | No
     # AVI has no timestamps, only an order of packets: the n-th frame that is shown has the time of the n-th packet.
     stamps: deque[int] = deque()
     for packet in container.demux(stream):
-        if packet.pts is not None:
-            stamps.append(packet.pts)
+        if packet.dts is not None:
+            stamps.append(packet.dts)
         for frame in packet.decode():
             yield stamps.popleft() if stamps else None, frame
 

@@ -18,12 +18,12 @@ from PIL import Image, ImageOps
 from a2ibench.clips import Clip, ClipSet, read_audio, read_image
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import check_writable, sha256_file, write_bytes, write_text
-from a2ibench.media.image import IMAGE
 from a2ibench.rating.render import write_page
 from a2ibench.rating.study import REAL, SHUFFLED, Design, Item, Kind, Study, shuffled
 
 SIDE = 512
 RATE = 32_000
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Run:
     def image(self, clip_id: str) -> Path:
         """Find the image of a clip."""
         try:
-            for suffix in IMAGE.suffixes:
+            for suffix in IMAGE_SUFFIXES:
                 if (self.images / f"{clip_id}{suffix}").is_file():
                     return self.images / f"{clip_id}{suffix}"
         except OSError as error:
