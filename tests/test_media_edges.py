@@ -213,6 +213,20 @@ def test_many_channels_are_mixed_as_they_are_read(tmp_path):
     assert np.array_equal(read_audio(tmp_path / "a.wav", RATE), expected)
 
 
+@pytest.mark.parametrize("channels", [2, 8, 9, 16, 24])
+def test_many_channels_are_mixed_by_either_reader(tmp_path, channels):
+    wave = np.random.default_rng(0).normal(0, 0.1, (RATE, channels)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="FLOAT", format="WAVEX")
+    expected = read_audio(tmp_path / "a.wav", RATE)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = bytes(4)  # written to a pipe: FFmpeg reads it
+    (tmp_path / "a.wav").write_bytes(data)
+    found = read_audio(tmp_path / "a.wav", RATE)
+    assert np.allclose(found, expected, atol=1e-7)
+    assert len(found) == RATE
+
+
 def test_refuses_an_absurd_rate(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(), 2_000_000)
     with pytest.raises(A2IBenchError, match="2000000 samples a second"):

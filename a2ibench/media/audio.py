@@ -252,15 +252,16 @@ def _blocks(container: Any) -> Iterator[tuple[Samples, Fraction | None]]:
 
     stream = container.streams.audio[0]
     rate = stream.rate
-    resampler = av.AudioResampler(format="fltp", rate=rate)
+    # Channels in turn: PyAV reads beyond its memory where more than eight lie in planes of their own.
+    resampler = av.AudioResampler(format="flt", rate=rate)
     for frame in container.decode(stream):
         at = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
         for out in resampler.resample(frame):
-            yield _mono(out.to_ndarray().T), at
+            yield _mono(out.to_ndarray().reshape(-1, out.layout.nb_channels)), at
             at = None  # what follows of the same frame stands right behind
     # An empty resampler (every frame had the stream's rate) has nothing left.
     for out in resampler.resample(None):
-        yield _mono(out.to_ndarray().T), None
+        yield _mono(out.to_ndarray().reshape(-1, out.layout.nb_channels)), None
 
 
 class _Timeline:

@@ -174,7 +174,9 @@ def _voc(file: BinaryIO, head: bytes, size: int) -> int | None:
     """Creative's VOC: blocks of one byte of type and three of length; type 0 is the end."""
     file.seek(20)
     place = int.from_bytes(file.read(2), "little")
-    while place + 4 <= size:
+    for _ in range(1_000_000):
+        if place + 4 > size:
+            break
         file.seek(place)
         block = file.read(4)
         if not block[0]:

@@ -201,7 +201,7 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
             picture = container.add_stream_from_template(stream)
         else:
             fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
-            picture = _picture_track(container, stream.width // 2 * 2, stream.height // 2 * 2, fps)
+            picture = _picture_track(container, max(2, stream.width // 2 * 2), max(2, stream.height // 2 * 2), fps)
         track = _sound_track(container)
         packets = _encoded(out, track, sound, rate)
         for packet in _copied(source, stream, picture) if kept else _coded_anew(video, picture):
@@ -224,7 +224,7 @@ def _is_shown_everywhere(path: Path, stream: Any) -> bool:
 def _copied(source: Any, stream: Any, picture: Any) -> Iterator[Any]:
     origin = stream.start_time or 0
     for packet in source.demux(stream):
-        if packet.dts is None:  # the empty one at the end
+        if packet.dts is None or packet.pts is None:  # the empty one at the end
             continue
         packet.pts, packet.dts = packet.pts - origin, packet.dts - origin
         packet.stream = picture
