@@ -1,6 +1,7 @@
 """Sounds: read by libsndfile, and by FFmpeg (PyAV) where that can't; checked, written, drawn as spectrograms."""
 
 import os
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from hashlib import sha256
@@ -15,17 +16,16 @@ from PIL import Image
 
 from a2ibench.files import write_bytes
 from a2ibench.media.base import LONGEST_SECONDS, Medium, check_file, refusal, said
-from a2ibench.media.containers import check_whole, demuxer, is_moving, is_piped_wav
-from a2ibench.media.moving import open_av
+from a2ibench.media.containers import check_whole, demuxer, is_moving, is_piped
+from a2ibench.media.moving import open_av, zero
 from a2ibench.media.spectrogram import draw
 
 SHORTEST_SECONDS = 0.1
+HIGHEST_RATE = 768_000
 SILENCE = 1e-4  # a peak of -80 dB full scale
 LOOK_RATE = 16_000  # what pictures of sounds and checks of outputs are read at
 TILE_SIZE = (144, 96)
 _FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
-# Timestamps of these begin anywhere; those of the others count from the beginning of what is shown.
-_FLOATING = frozenset({"mpeg", "mpegts", "ogg", "flv", "asf"})
 _JITTER = 0.02  # seconds: timestamps are rounded, to a millisecond or more
 
 Samples = NDArray[np.float32]
@@ -46,12 +46,11 @@ def read_audio(path: Path, rate: int) -> Samples:
     """
     check_file(path, "audio")
     try:
-        samples, found = _decode(path)
+        mono, found = _decode(path)
     except OSError as error:
         raise refusal(f"The audio file {path} can't be read: {said(error)}.") from None
-    if not np.isfinite(samples).all():
+    if not np.isfinite(mono).all():
         raise refusal(f"The audio file {path} has samples that are not numbers (NaN or infinite).")
-    mono: Samples = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
     if len(mono) < SHORTEST_SECONDS * found:
         raise refusal(
             f"The audio file {path} lasts {len(mono) / found:.3f} s; at least {SHORTEST_SECONDS} s are needed."
@@ -147,7 +146,7 @@ def element(address: str, description: str) -> str:
 
 def _decode(path: Path) -> tuple[Samples, int]:
     check_whole(path, "audio")
-    if is_piped_wav(path):
+    if is_piped(path):
         return decode_with_av(path)
     try:
         return _decode_with_libsndfile(path)
@@ -173,23 +172,38 @@ def _decode_with_libsndfile(path: Path) -> tuple[Samples, int]:
         except (RuntimeError, TypeError, ValueError) as error:  # libsndfile's own, and soundfile's
             raise _NotForLibsndfile(said(error)) from None
         with file:
+            _check_rate(path, file.samplerate)
             blocks: list[Samples] = []
             read = 0
             # In blocks: a header may claim any length, and reading all at once makes room for what it claims.
             while len(block := file.read(1 << 18, dtype="float32", always_2d=True)):
-                blocks.append(block)
+                blocks.append(_mono(block))
                 read += len(block)
                 _check_length(path, read, file.samplerate)
-            if read < file.frames and (file.format != "MP3" or _has_frame_count(path)):
+            frames = max(file.frames, _logged_frames(file))
+            if read < frames and (file.format != "MP3" or _has_frame_count(path)):
                 raise refusal(
-                    f"The audio file {path} is truncated: {read} of {file.frames} samples could be read; make it again."
+                    f"The audio file {path} is truncated: {read} of {frames} samples could be read; make it again."
                 )
-            samples = np.concatenate(blocks) if blocks else np.empty((0, file.channels), np.float32)
-            return samples, file.samplerate
+            return np.concatenate([np.empty(0, np.float32), *blocks]), file.samplerate
     except (RuntimeError, ValueError) as error:
         raise refusal(f"The audio file {path} is broken ({said(error)}); make it again.") from None
     finally:
         os.close(number)
+
+
+def _mono(block: Samples) -> Samples:
+    """Mix at once, so that a file of a thousand channels takes no more memory than one of one."""
+    mixed: Samples = block.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return mixed
+
+
+def _logged_frames(file: Any) -> int:
+    """How many samples the header of a rare format states: libsndfile takes what is there, and says so in its log."""
+    if file.format not in ("AVR", "MPC2K", "WVE", "MAT4", "MAT5"):
+        return 0
+    found = re.findall(r"(?:Frames +:|Data length|Cols +:) (\d+)", file.extra_info)
+    return int(found[-1]) if found else 0
 
 
 def _has_frame_count(path: Path) -> bool:
@@ -203,13 +217,18 @@ def _has_frame_count(path: Path) -> bool:
     return any(name in frame for name in (b"Xing", b"Info", b"VBRI"))
 
 
+def _check_rate(path: Path, rate: int) -> None:
+    if rate > HIGHEST_RATE:
+        raise refusal(f"The audio file {path} has {rate} samples a second; at most {HIGHEST_RATE} are read.")
+
+
 def _check_length(path: Path, samples: int, rate: int) -> None:
     if samples > LONGEST_SECONDS * rate:
         raise refusal(f"The audio file {path} lasts more than {LONGEST_SECONDS} s; cut the clip out of it.")
 
 
 def decode_with_av(path: Path) -> tuple[Samples, int]:
-    """Decode a file's first sound track by FFmpeg: ``[samples, channels]`` in their time, and their rate.
+    """Decode a file's first sound track by FFmpeg, mixed down to mono: ``[samples]`` in their time, and their rate.
 
     Raises
     ------
@@ -226,6 +245,7 @@ def decode_with_av(path: Path) -> tuple[Samples, int]:
                 raise refusal(f"The {what} {path} has no sound; give the audio as a file of its own.")
             if container.streams.audio[0].codec_context is None or not container.streams.audio[0].rate:
                 raise refusal(f"The sound of {path} can't be read (there is no decoder for it); make it again.")
+            _check_rate(path, container.streams.audio[0].rate)
             timeline = _Timeline(path, container)
             for block, at in _blocks(container):
                 timeline.add(block, at)
@@ -237,20 +257,21 @@ def decode_with_av(path: Path) -> tuple[Samples, int]:
 
 
 def _blocks(container: Any) -> Iterator[tuple[Samples, Fraction | None]]:
-    """The decoded blocks ``[samples, channels]`` with their times in seconds, where they have one."""
+    """The decoded blocks ``[samples]`` with their times in seconds, where they have one."""
     import av
 
     stream = container.streams.audio[0]
     rate = stream.rate
-    resampler = av.AudioResampler(format="fltp", rate=rate)
+    # Channels in turn: PyAV reads beyond its memory where more than eight lie in planes of their own.
+    resampler = av.AudioResampler(format="flt", rate=rate)
     for frame in container.decode(stream):
         at = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
         for out in resampler.resample(frame):
-            yield out.to_ndarray().T, at
+            yield _mono(out.to_ndarray().reshape(-1, out.layout.nb_channels)), at
             at = None  # what follows of the same frame stands right behind
     # An empty resampler (every frame had the stream's rate) has nothing left.
     for out in resampler.resample(None):
-        yield out.to_ndarray().T, None
+        yield _mono(out.to_ndarray().reshape(-1, out.layout.nb_channels)), None
 
 
 class _Timeline:
@@ -261,11 +282,9 @@ class _Timeline:
         self.path, self.rate = path, int(stream.rate)
         self.blocks: list[Samples] = []
         self._length = 0
-        name = demuxer(path)
-        start = container.start_time if name in _FLOATING else 0
-        self._zero = Fraction(start or 0, 1_000_000)
+        self._zero = zero(path, container)
         self._end: int | None = None
-        if name == "mov" and stream.duration:
+        if demuxer(path) == "mov" and stream.duration:
             end = ((stream.start_time or 0) + stream.duration) * Fraction(stream.time_base)
             self._end = round(end * self.rate)
 
@@ -276,7 +295,7 @@ class _Timeline:
             if abs(ahead) > (_JITTER * self.rate if self._length else 0):
                 if ahead > 0:
                     _check_length(self.path, self._length + ahead, self.rate)
-                    self._append(np.zeros((ahead, block.shape[1]), np.float32))
+                    self._append(np.zeros(ahead, np.float32))
                 else:
                     block = block[-ahead:]
         self._append(block)

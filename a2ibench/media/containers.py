@@ -47,12 +47,18 @@ def is_moving(path: Path) -> bool:
     return demuxer(path) in _MOVING
 
 
-def is_piped_wav(path: Path) -> bool:
-    """Whether a WAV file says that it holds nothing and holds something: it was written to a pipe."""
+def is_piped(path: Path) -> bool:
+    """Whether a WAV, FLAC or AU file says that it holds nothing and holds something: it was written to a pipe."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(12)[8:] != b"WAVE":
+        head = file.read(42)
+        if head[:4] == b"fLaC" and head[4] & 127 == 0 and len(head) == 42:
+            return not head[21] & 15 and not any(head[22:26]) and size > 42
+        if head[:4] in (b".snd", b"dns."):
+            start, length = _au_data(head)
+            return length == 0 and start < size
+        if head[8:12] != b"WAVE":
             return False
-        size = path.stat().st_size
         for name, start, length in _chunks(file, 12, size, "little"):
             if name == b"data":
                 # What follows an empty sound may be further chunks; only if it is none, it is the sound.
@@ -140,10 +146,43 @@ def _aiff(file: BinaryIO, head: bytes, size: int) -> int | None:
     return 8 + whole if whole < _PIPED else None
 
 
-def _au(_: BinaryIO, head: bytes, size: int) -> int | None:
+def _au_data(head: bytes) -> tuple[int, int]:
     order: Literal["little", "big"] = "big" if head[:4] == b".snd" else "little"
-    start, length = (int.from_bytes(head[i : i + 4], order) for i in (4, 8))
+    return int.from_bytes(head[4:8], order), int.from_bytes(head[8:12], order)
+
+
+def _au(_: BinaryIO, head: bytes, size: int) -> int | None:
+    start, length = _au_data(head)
     return start + length if length < _PIPED else None
+
+
+def _nist(file: BinaryIO, head: bytes, size: int) -> int | None:
+    """NIST's SPHERE, in lines of text: how many samples, channels, and bytes of each."""
+    file.seek(0)
+    lines = file.read(1 << 16).split(b"end_head")[0].split(b"\n")
+    fields = {words[0]: words[2] for words in map(bytes.split, lines) if len(words) == 3}
+    try:
+        counts = [int(fields[name]) for name in (b"sample_count", b"channel_count", b"sample_n_bytes")]
+        start = int(lines[1])
+    except (KeyError, ValueError, IndexError):
+        return None
+    packed = fields.get(b"sample_coding", b"pcm") not in (b"pcm", b"ulaw", b"alaw")
+    return None if packed else start + counts[0] * counts[1] * counts[2]
+
+
+def _voc(file: BinaryIO, head: bytes, size: int) -> int | None:
+    """Creative's VOC: blocks of one byte of type and three of length; type 0 is the end."""
+    file.seek(20)
+    place = int.from_bytes(file.read(2), "little")
+    for _ in range(1_000_000):
+        if place + 4 > size:
+            break
+        file.seek(place)
+        block = file.read(4)
+        if not block[0]:
+            return None
+        place += 4 + int.from_bytes(block[1:], "little")
+    return place
 
 
 def _guids(file: BinaryIO, place: int, size: int, step: int) -> int | None:
@@ -253,4 +292,6 @@ _ENDS: tuple[tuple[bytes, Callable[[BinaryIO, bytes, int], int | None]], ...] = 
     (b"\x1aE\xdf\xa3", _matroska),
     (b"OggS", _ogg),
     (b"caff", _caf),
+    (b"NIST_1A\n", _nist),
+    (b"Creative Voice", _voc),
 )

@@ -19,6 +19,7 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 """What an output may be: no reader but these three is ever tried, whatever the file is called."""
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels of an output
 TILE = 96
+_RUN_PROGRAMS = frozenset({"EPS", "WMF"})  # Pillow has them drawn by Ghostscript or by Windows
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
@@ -44,6 +45,8 @@ def read_image(path: Path) -> Image.Image:
                     f"The image {path} has {width} x {height} pixels; at most {MOST_PIXELS // 10**6} million "
                     "are read: make it smaller."
                 )
+            if image.format in _RUN_PROGRAMS:
+                raise refusal(f"The image {path} is a program ({image.format}), not pixels; save it as PNG.")
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
     except A2IBenchError:

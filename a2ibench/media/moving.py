@@ -1,16 +1,21 @@
 """Containers opened by FFmpeg (PyAV), and the pictures in them one after another."""
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from a2ibench.errors import A2IBenchError
 from a2ibench.media.base import LONGEST_SECONDS, MOST_PIXELS, check_file, refusal, said
 from a2ibench.media.containers import check_whole, demuxer, is_moving
 
 MOST_FRAMES = 60 * LONGEST_SECONDS
+# Timestamps of these begin anywhere; those of the others count from the beginning of what is shown.
+_FLOATING = frozenset({"mpeg", "mpegts", "ogg", "flv", "asf"})
 
 
 def open_av(path: Path) -> Any:
@@ -18,6 +23,15 @@ def open_av(path: Path) -> Any:
     import av
 
     return av.open(f"file:{path}", format=demuxer(path), metadata_errors="replace")
+
+
+def zero(path: Path, container: Any) -> Fraction:
+    """Give the timestamp, in seconds, at which a file begins to play: one for its picture and its sound.
+
+    A recording of a live broadcast (WebM without a length) also begins anywhere.
+    """
+    floating = demuxer(path) in _FLOATING or container.duration is None
+    return Fraction((container.start_time or 0) if floating else 0, 1_000_000)
 
 
 class opened:  # noqa: N801  used as a function
@@ -44,12 +58,11 @@ class opened:  # noqa: N801  used as a function
         if stream.codec_context is None:
             self.container.close()
             raise refusal(f"The picture of {self.path} can't be read (there is no decoder for it); make it again.")
-        if stream.width * stream.height > MOST_PIXELS:
+        try:
+            check_size(self.path, stream)
+        except A2IBenchError:
             self.container.close()
-            raise refusal(
-                f"The video {self.path} has {stream.width} x {stream.height} pixels; make it smaller than "
-                f"{MOST_PIXELS // 10**6} million."
-            )
+            raise
         return self.container, stream
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -64,26 +77,49 @@ class opened:  # noqa: N801  used as a function
             raise refusal(f"The picture of {self.path} can't be read ({said(error)}); make it again.") from None
 
 
+def check_size(path: Path, shown: Any) -> None:
+    """Refuse a stream or a frame with too many pixels."""
+    if shown.width * shown.height > MOST_PIXELS:
+        raise refusal(
+            f"The video {path} has {shown.width} x {shown.height} pixels; make it smaller than "
+            f"{MOST_PIXELS // 10**6} million."
+        )
+
+
 def decoded(path: Path) -> Iterator[tuple[float, Any]]:
-    """FFmpeg's frames with their times in seconds from the beginning of the video."""
+    """FFmpeg's frames, one at least, with their times in seconds from the beginning of the video."""
     with opened(path) as (container, stream):
-        start = Fraction(container.start_time or 0, 1_000_000)
+        start = zero(path, container)
         rate = stream.average_rate or stream.guessed_rate or 25
-        for index, frame in enumerate(container.decode(stream)):
-            at = Fraction(index) / Fraction(rate)
-            if frame.pts is not None:
-                at = frame.pts * Fraction(frame.time_base) - max(start, Fraction(0))
+        frame = None
+        for index, (stamp, frame) in enumerate(_stamped(path, container, stream)):
+            at = Fraction(index) / Fraction(rate) if stamp is None else stamp * Fraction(stream.time_base) - start
             if index >= MOST_FRAMES or at > LONGEST_SECONDS:
                 raise refusal(f"The video {path} lasts more than {LONGEST_SECONDS} s; cut the clip out of it.")
+            check_size(path, frame)  # may be another than the header's
             yield float(at), frame
+        if frame is None:
+            raise refusal(f"The video {path} has no frame; make it again.")
+
+
+def _stamped(path: Path, container: Any, stream: Any) -> Iterator[tuple[int | None, Any]]:
+    if demuxer(path) != "avi":
+        for frame in container.decode(stream):
+            yield frame.pts, frame
+        return
+    # AVI has no timestamps, only an order of packets: the n-th frame that is shown has the time of the n-th packet.
+    stamps: deque[int] = deque()
+    for packet in container.demux(stream):
+        if packet.dts is not None:
+            stamps.append(packet.dts)
+        for frame in packet.decode():
+            yield stamps.popleft() if stamps else None, frame
 
 
 def middle_frame(path: Path) -> Image.Image:
     """Give a video's middle frame, as RGB; A2IBenchError if it can't be read."""
     # Twice through, rather than half of the video in memory: how many frames there are is known at the end only.
     count = sum(1 for _ in decoded(path))
-    for index, (_, frame) in enumerate(decoded(path)):
-        if index == count // 2:
-            image: Image.Image = frame.to_image()
-            return image.convert("RGB")
-    raise refusal(f"The video {path} has no frame; give the image as a file of its own.")
+    _, frame = next(islice(decoded(path), count // 2, None))
+    image: Image.Image = frame.to_image()
+    return image.convert("RGB")

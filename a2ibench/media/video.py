@@ -15,6 +15,7 @@ from PIL import Image
 
 from a2ibench.files import write_bytes
 from a2ibench.media.base import Medium, refusal
+from a2ibench.media.containers import demuxer
 from a2ibench.media.image import square
 from a2ibench.media.moving import decoded, middle_frame, opened
 
@@ -90,15 +91,11 @@ def inspect_video(path: Path) -> str:
     """
     digest = sha256()
     colours: set[tuple[int, ...]] = set()
-    count = 0
     for frame in frames(path):
         digest.update(f"{frame.pixels.shape}".encode() + frame.pixels.tobytes())
         if len(colours) < 2:
             low, high = frame.pixels.min(axis=(0, 1)), frame.pixels.max(axis=(0, 1))
             colours |= {tuple(low), tuple(high)}
-        count += 1
-    if not count:
-        raise refusal(f"The video {path} has no frame; make it again.")
     if len(colours) < 2:
         raise refusal(f"The video {path} is blank: every pixel has the same colour; make it again.")
     return digest.hexdigest()
@@ -157,14 +154,12 @@ def write_video(
     buffer = BytesIO()
     step = Fraction(fps).limit_denominator(1001)
     with av.open(buffer, "w", format="mp4") as container:
-        codec = next(name for name in _CODECS if name in av.codecs_available)
-        options = {"crf": "18", "preset": "medium", "threads": "1"} if codec == "libx264" else {}
-        stream = container.add_stream(codec, rate=step, options=options)
-        stream.height, stream.width, stream.pix_fmt = shown.shape[1], shown.shape[2], "yuv420p"
+        stream = _picture_track(container, shown.shape[2], shown.shape[1], step)
         track = None if sound is None else _sound_track(container)
         packets = []
         for index, each in enumerate(shown):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24")
+            # Converted here: left to the encoder, one conversion in forty differs from the others in its last bits.
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = index, 1 / step
             packets += stream.encode(frame)
         packets += stream.encode(None)
@@ -176,7 +171,9 @@ def write_video(
 
 
 def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
-    """Write a video with this sound in the place of its own; the picture's bits stay as they are.
+    """Write a video with this sound in the place of its own, for people to judge.
+
+    The picture's bits stay as they are where any browser shows them: H.264 in MP4 or MOV. Else it is coded anew.
 
     Parameters
     ----------
@@ -199,19 +196,67 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
 
     buffer = BytesIO()
     with opened(video) as (source, stream), av.open(buffer, "w", format="mp4") as container:
-        copy = container.add_stream_from_template(stream)
+        kept = _is_shown_everywhere(video, stream)
+        if kept:
+            picture = container.add_stream_from_template(stream)
+        else:
+            fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
+            picture = _picture_track(container, max(2, stream.width // 2 * 2), max(2, stream.height // 2 * 2), fps)
         track = _sound_track(container)
         packets = _encoded(out, track, sound, rate)
-        origin = stream.start_time or 0
-        for packet in source.demux(stream):
-            if packet.dts is None:  # the empty one at the end
-                continue
-            packet.pts, packet.dts = (packet.pts or 0) - origin, packet.dts - origin
-            packet.stream = copy
+        for packet in _copied(source, stream, picture) if kept else _coded_anew(video, picture):
             container.mux(packet)
         for packet in packets:
             container.mux(packet)
     write_bytes(out, buffer.getvalue())
+
+
+def _is_shown_everywhere(path: Path, stream: Any) -> bool:
+    context = stream.codec_context
+    known = {"h264", "mpeg4"} if _codec() == "mpeg4" else {"h264"}
+    if demuxer(path) != "mov" or context.name not in known or context.pix_fmt not in ("yuv420p", "yuvj420p"):
+        return False
+    # A video cut without coding it anew holds frames that are not shown, and says so where a copy would lose it.
+    with opened(path) as (again, same):
+        return not any(packet.is_discard for packet in again.demux(same))
+
+
+def _copied(source: Any, stream: Any, picture: Any) -> Iterator[Any]:
+    origin = stream.start_time or 0
+    for packet in source.demux(stream):
+        if packet.dts is None or packet.pts is None:  # the empty one at the end
+            continue
+        packet.pts, packet.dts = packet.pts - origin, packet.dts - origin
+        packet.stream = picture
+        yield packet
+
+
+def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
+    base = Fraction(1, 90_000)
+    picture.codec_context.time_base = base
+    first, last = None, -1
+    for time, frame in decoded(path):
+        first = time if first is None else first
+        if (at := round((time - first) / base)) <= last:
+            continue
+        ready = frame.reformat(picture.width, picture.height, "yuv420p")
+        # None: the kind that the frame had in its old stream says nothing here.
+        ready.pts, ready.time_base, ready.pict_type, last = at, base, 0, at
+        yield from picture.encode(ready)
+    yield from picture.encode(None)
+
+
+def _codec() -> str:
+    import av
+
+    return next(name for name in _CODECS if name in av.codecs_available)
+
+
+def _picture_track(container: Any, width: int, height: int, fps: Fraction) -> Any:
+    options = {"crf": "18", "preset": "medium", "threads": "1"} if _codec() == "libx264" else {}
+    stream = container.add_stream(_codec(), rate=fps, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    return stream
 
 
 def _sound_track(container: Any) -> Any:
