@@ -1,14 +1,15 @@
 """Clips: an id, a label, and a file or text per column, read from a folder with ``clips.csv`` and checked."""
 
-import csv
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, overload
+from typing import overload
 
+from a2ibench.dialects import bare_name, read_table, shown_path
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
 from a2ibench.media import get as get_medium
@@ -17,6 +18,7 @@ from a2ibench.media.image import read_image as read_image
 from a2ibench.media.image import to_rgb as to_rgb
 from a2ibench.tasks import DEFAULT, Task
 from a2ibench.tasks import get as get_task
+from a2ibench.text import plain
 
 LONGEST_TEXT = 2000  # characters
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -113,8 +115,9 @@ def load_clips(folder: Path, name: str | None = None, task: Task | None = None) 
     """Read ``folder/clips.csv`` and check the names in it; the media are checked by `check_media`.
 
     The columns are ``clip_id``, those of the task (by default ``audio,image``) and ``label``; further ones are
-    ignored. Paths are relative to the folder and stay inside it. A sound may be any file with one in it, also a video;
-    an image any image, or a video, whose middle frame is taken.
+    ignored. Any spreadsheet's way of saving it is read: see `a2ibench.dialects`. Paths are relative to the folder and
+    stay inside it, with slashes or backslashes. A sound may be any file with one in it, also a video; an image any
+    image, or a video, whose middle frame is taken.
 
     Raises
     ------
@@ -127,54 +130,45 @@ def load_clips(folder: Path, name: str | None = None, task: Task | None = None) 
     manifest = folder / "clips.csv"
     if not manifest.is_file():
         raise A2IBenchError(
-            f"There is no {manifest}: a data folder needs a clips.csv with the columns {','.join(columns)}."
+            f"There is no {shown_path(manifest)}: a data folder needs a clips.csv with the columns {','.join(columns)}."
         )
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            # Strict: else a quote that is never closed swallows all rows after it without a word.
-            reader = csv.DictReader(file, strict=True)
-            header = [column.strip() for column in reader.fieldnames or []]
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise A2IBenchError(f"{manifest} can't be read: {error.strerror or error}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise A2IBenchError(f"{manifest} is not a CSV file in UTF-8 ({error}); save it as one.") from None
-    missing = [column for column in columns if column not in header]
-    if missing and len(header) == 1 and header[0].count(";") >= len(columns) - 1:
-        raise A2IBenchError(f"{manifest} has semicolons between its columns; save it with commas.")
-    if missing:
-        raise A2IBenchError(
-            f"{manifest} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"found: {', '.join(header) or 'nothing'}."
-        )
-    twice = [column for column in columns if header.count(column) > 1]
-    if twice:
-        raise A2IBenchError(f"{manifest} has the column {twice[0]} twice; leave one out.")
-    if not rows:
-        raise A2IBenchError(f"{manifest} has no rows; add one per clip.")
+    rows = _rows(manifest, columns)
     seen: dict[str, int] = {}
     clips = []
     for line, row in rows:
-        clip = _clip(folder, row, task, f"{manifest}, line {line}")
+        clip = _clip(folder, row, task, f"{shown_path(manifest)}, line {line}")
         first = seen.setdefault(clip.clip_id.lower(), line)
         if first != line:
             raise A2IBenchError(
-                f"{manifest}, line {line}: the clip id {clip.clip_id!r} stands in line {first} already "
+                f"{shown_path(manifest)}, line {line}: the clip id {clip.clip_id!r} stands in line {first} already "
                 "(case does not count); give each clip an id of its own."
             )
         clips.append(clip)
     return ClipSet(clips, name or folder.resolve().name, task)
 
 
-def _clip(folder: Path, row: dict[str, Any], task: Task, where: str) -> Clip:
-    # DictReader puts fields too many under None, and None into fields too few.
-    if None in row or None in row.values():
+def _rows(manifest: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read a manifest in any dialect: the line of each row, and its values by column."""
+    wanted = {column: bare_name(column) for column in columns}
+    table = read_table(manifest, known=frozenset(wanted.values()).__contains__)
+    places = {}
+    for column, bare in wanted.items():
+        # Spelled exactly, it is the one, whatever else is spelled alike.
+        places[column] = [place for place, name in enumerate(table.header) if name == column]
+        places[column] = places[column] or [place for place, name in enumerate(table.names) if name == bare]
+    missing = [column for column in columns if not places[column]]
+    if missing:
         raise A2IBenchError(
-            f"{where}: the row has {'more' if None in row else 'fewer'} fields than the header; put quotes "
-            'round a field that holds a comma, as "dog barking, howling".'
+            f"{shown_path(manifest)} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+            f"found: {plain(', '.join(table.header)) or 'nothing'}."
         )
-    values = {column: row[column].strip() for column in ("clip_id", *task.columns, "label")}
+    twice = [column for column in columns if len(places[column]) > 1]
+    if twice:
+        raise A2IBenchError(f"{shown_path(manifest)} has the column {twice[0]} twice; leave one out.")
+    return [(line, {column: fields[places[column][0]] for column in columns}) for line, fields in table.rows]
+
+
+def _clip(folder: Path, values: Mapping[str, str], task: Task, where: str) -> Clip:
     if not _SAFE_ID.fullmatch(values["clip_id"]):
         raise A2IBenchError(
             f"{where}: the clip id {values['clip_id']!r} is not safe as a file name; use letters, digits, "
@@ -192,15 +186,24 @@ def _clip(folder: Path, row: dict[str, Any], task: Task, where: str) -> Clip:
         if medium == "text":
             found[column] = _checked_text(values[column], column, where)
             continue
-        path = PurePosixPath(values[column])
-        outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(path).drive
-        if not values[column] or outside or "\\" in values[column]:
-            raise A2IBenchError(
-                f"{where}: the {column} path {values[column]!r} is empty or leaves the folder; "
-                "give a path relative to clips.csv."
-            )
-        found[column] = folder / path
+        found[column] = _inside(folder, values[column], column, where)
     return Clip(values["clip_id"], values["label"], found)
+
+
+def _inside(folder: Path, written: str, column: str, where: str) -> Path:
+    """Give the file that a path names, written with slashes or as Windows does."""
+    path = PurePosixPath(written.replace("\\", "/"))
+    if not written or path.is_absolute() or ".." in path.parts or PureWindowsPath(written).drive:
+        raise A2IBenchError(
+            f"{where}: the {column} path {written!r} is empty or leaves the folder; give a path relative to clips.csv."
+        )
+    # Elsewhere than on Windows a backslash may be a part of a name.
+    if "\\" in written and os.sep == "/" and os.path.lexists(folder / written):
+        raise A2IBenchError(
+            f"{where}: the {column} path {written!r} may name a file with a backslash in its name, which is there, or "
+            "one in a folder; write slashes between folders, and no backslash in names."
+        )
+    return folder / path
 
 
 def _checked_text(text: str, column: str, where: str) -> str:

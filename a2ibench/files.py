@@ -124,7 +124,12 @@ def read_limited(path: Path, most: int) -> bytes:
     """
     with open_regular(path) as file:
         try:
-            data = file.read(most + 1)
+            # In blocks: read at once, a small file would be given room for `most` bytes.
+            blocks, left = [], most + 1
+            while left and (block := file.read(min(left, 1 << 20))):
+                blocks.append(block)
+                left -= len(block)
+            data = b"".join(blocks)
         except OSError as error:
             raise A2IBenchError(f"{path} can't be read ({error.strerror or error}); put a plain file there.") from None
     if len(data) > most:

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from a2ibench.files import (
     building,
     check_space,
     check_writable,
+    read_limited,
     read_state,
     reserve,
     sha256_file,
@@ -325,3 +327,16 @@ def test_only_plain_files_are_hashed(tmp_path):
     (tmp_path / "a").touch()
     (tmp_path / "link").symlink_to("a")
     assert sha256_file(tmp_path / "link") == sha256_file(tmp_path / "a")
+
+
+def test_a_small_file_is_read_in_little_room_whatever_the_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    try:
+        assert read_limited(tmp_path / "a", 10**9) == b"x" * 1000
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert read_limited(tmp_path / "a", 1000) == b"x" * 1000
+    with pytest.raises(A2IBenchError, match="larger than 999 bytes"):
+        read_limited(tmp_path / "a", 999)
