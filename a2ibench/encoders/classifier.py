@@ -24,14 +24,27 @@ def build_classifier(config: Mapping[str, Any]) -> nn.Module:
     ----------
     config
         As for `load`. With ``categories`` a ResNet of BasicBlocks with ``blocks`` of them in each stage
-        (default 1, 1, 1, 1); without it ResNet-50.
+        (default 1, 1, 1, 1) and ``width`` channels in the first (default 64); without it ResNet-50.
 
     """
     if "categories" not in config:
         return resnet50(weights=None)  # type: ignore[no-any-return, unused-ignore]
     blocks = list(config.get("blocks", (1, 1, 1, 1)))
-    network: nn.Module = ResNet(BasicBlock, blocks, num_classes=len(config["categories"]))
+    network: nn.Module = NarrowResNet(blocks, len(config["categories"]), int(config.get("width", 64)))
     return network
+
+
+class NarrowResNet(ResNet):  # type: ignore[misc, unused-ignore]
+    """torchvision's ResNet of BasicBlocks with stages of ``width`` · 1, 2, 4 and 8 channels; theirs starts at 64."""
+
+    def __init__(self, blocks: list[int], classes: int, width: int):
+        self._width = width
+        super().__init__(BasicBlock, blocks, num_classes=classes)
+        self.fc = nn.Linear(8 * width, classes)
+
+    def _make_layer(self, block: Any, planes: int, *arguments: Any, **more: Any) -> nn.Sequential:
+        stage: nn.Sequential = super()._make_layer(block, planes * self._width // 64, *arguments, **more)
+        return stage
 
 
 def published_weights(name: str) -> Any:
@@ -59,7 +72,7 @@ class ClassifierEncoder(TorchImageEncoder):
         network: nn.Module,
         transform: Any,
         categories: tuple[str, ...],
-        blocks: tuple[int, ...] | None,
+        sizes: Mapping[str, Any] | None,
         sha256: str,
         device: Device,
     ):
@@ -67,7 +80,7 @@ class ClassifierEncoder(TorchImageEncoder):
         self.categories, self.weights = categories, sha256
         self.configuration = {
             "categories": list(categories),
-            "blocks": blocks and list(blocks),
+            "sizes": sizes,
             "resize": transform.resize_size,
             "crop": transform.crop_size,
             "interpolation": transform.interpolation.value,
@@ -93,19 +106,19 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         Where it runs.
 
     """
-    check_keys(config, ("weights", "categories", "image_size", "blocks"), "a classifier")
+    check_keys(config, ("weights", "categories", "image_size", "blocks", "width"), "a classifier")
     entry = published_weights(config.get("weights", "IMAGENET1K_V2"))
     if "categories" in config:
         size = config.get("image_size", 64)
         # The same recipe at other sizes: shorter side bilinear with antialias, centre crop, normalise.
         transform, categories = entry.transforms(crop_size=size, resize_size=size), config["categories"]
-        blocks = tuple(config.get("blocks", (1, 1, 1, 1)))
+        sizes = {"blocks": list(config.get("blocks", (1, 1, 1, 1))), "width": config.get("width", 64)}
     else:
-        transform, categories, blocks = entry.transforms(), entry.meta["categories"], None
+        transform, categories, sizes = entry.transforms(), entry.meta["categories"], None
     network = build_classifier(config)
     load_strict(network, weights, f"the classifier of {len(categories)} categories")
     freeze(network, device, channels_last=True)
-    return ClassifierEncoder(network, transform, tuple(categories), blocks, sha256, device)
+    return ClassifierEncoder(network, transform, tuple(categories), sizes, sha256, device)
 
 
 ENCODERS = (EncoderKind("classifier", "image", load),)
