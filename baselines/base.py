@@ -3,18 +3,52 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from a2ibench.clips import Clip
+from a2ibench.clips import Clip, ClipSet
+from a2ibench.progress import Stage
 
 Drawn = list[Image.Image | None]
 """Images; None where the network gave numbers that are none (NaN, infinite)."""
 Draw = Callable[[Sequence[Clip], Sequence[int]], Drawn]
 """Draws one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the trainer of a method is given, all of it resolved.
+
+    Attributes
+    ----------
+    parts, hashes
+        The frozen parts with their files and settings, and the hash of each.
+    clips
+        The training clips.
+    folder
+        Where checkpoints and weights go.
+    settings
+        Those of the suite, and over them the user's; the trainer checks their names.
+    device, checkpoint_every, fresh
+        How to run: on what, how often to keep the state, and whether to begin again.
+    stage
+        Shows progress.
+
+    """
+
+    parts: Mapping[str, Any]
+    hashes: Mapping[str, str]
+    clips: ClipSet
+    folder: Path
+    settings: Mapping[str, Any]
+    device: str
+    checkpoint_every: int
+    fresh: bool
+    stage: Stage
 
 
 @dataclass(frozen=True)
@@ -38,6 +72,10 @@ class Method:
         Its options with their defaults; a suite may bring others.
     task
         The task that it is a method for.
+    trains
+        The part whose weights its trainer makes; the others are frozen.
+    train
+        Trains it and gives the file of the weights; None where it can't be trained.
 
     """
 
@@ -48,6 +86,8 @@ class Method:
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     task: str = "audio-to-image"
+    trains: str = ""
+    train: Callable[[Training], Path] | None = None
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

@@ -19,7 +19,7 @@ def main() -> None:
     steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         os.environ["A2IBENCH_CACHE"] = folder
-        from a2ibench.runs.train import train_audiotoken
+        from a2ibench.runs.train import train_method
         from a2ibench.suites.mini.build.test_split import training_clips
 
         data = training_clips(Path(folder, "clips"), 64)
@@ -32,7 +32,7 @@ def main() -> None:
 
             start = time.perf_counter()
             settings = {"precompute": precompute, "steps": steps + 3}
-            train_audiotoken("mini", data, Path(folder, str(precompute)), settings=settings, stage=stage)
+            train_method("audiotoken", "mini", data, Path(folder, str(precompute)), settings=settings, stage=stage)
             warm = marks[2]
             name = "precomputed" if precompute else "on_the_fly"
             found[f"{name}_steps_per_second"] = round(steps / (marks[-1] - warm), 3)

@@ -18,7 +18,7 @@ from a2ibench.baselines.stable_diffusion import StableDiffusion
 from a2ibench.clips import load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Result
-from a2ibench.runs.train import train_audiotoken
+from a2ibench.runs.train import train_method
 from a2ibench.suites import load_suite
 
 SMALL = Config(steps=1, batch_size=4, lr=1e-2, crop_seconds=1.0, crops=1, size=32)
@@ -59,8 +59,15 @@ def fit(tiny_suite, clip_folder, tmp_path):
 
             return advance
 
-        file = train_audiotoken(
-            str(tiny_suite), data, tmp_path / out, settings=settings, checkpoint_every=every, fresh=fresh, stage=stage
+        file = train_method(
+            "audiotoken",
+            str(tiny_suite),
+            data,
+            tmp_path / out,
+            settings=settings,
+            checkpoint_every=every,
+            fresh=fresh,
+            stage=stage,
         )
         return load_file(file), len(steps)
 

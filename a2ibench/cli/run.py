@@ -161,7 +161,7 @@ def generate(
 
 @app.command(epilog="Example: [bold]a2ibench train audiotoken --steps 500 --out my-training[/bold]")
 def train(
-    method: Annotated[str, typer.Argument(help="What to train: audiotoken.")],
+    method: Annotated[str, typer.Argument(help="A method with a trainer, as audiotoken.")],
     suite: SuiteOption = "mini",
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="By default under runs/.")] = None,
@@ -183,23 +183,25 @@ def train(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Train AudioToken's embedder; the same command goes on after a kill (several GPUs: accelerate launch)."""
+    """Train a method, as AudioToken's embedder; the same command goes on after a kill (many GPUs: accelerate launch)."""
     from a2ibench.errors import unknown
 
-    if method not in ("audiotoken", "audiotoken-cl"):
-        raise unknown("trainable method", method, ("audiotoken", "audiotoken-cl"))
     if mixed_precision not in ("no", "fp16", "bf16"):
         raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
-    classification_loss = classification_loss or method == "audiotoken-cl"
+    from a2ibench.baselines import methods
     from a2ibench.runs.prepare import device_of
-    from a2ibench.runs.train import train_audiotoken
+    from a2ibench.runs.train import train_method
+
+    if classification_loss and f"{method}-cl" in methods():
+        method = f"{method}-cl"
 
     where = device_of(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
         where = f"cuda:{os.environ['LOCAL_RANK']}"
     chosen = {"steps": steps, "batch_size": batch_size, "lr": lr}
     with progress() as stage:
-        file = train_audiotoken(
+        file = train_method(
+            method,
             suite,
             data,
             out,
@@ -209,7 +211,6 @@ def train(
                 "mixed_precision": mixed_precision,
                 "precompute": precompute,
                 "seed": seed,
-                "lambda_cl": 0.01 if classification_loss else 0.0,
             },
             device=where,
             checkpoint_every=checkpoint_every,
@@ -217,7 +218,8 @@ def train(
             stage=stage,
         )
     if as_json:
-        print_json({"embedder": str(file)})
+        print_json({methods()[method].trains: str(file)})
     else:
         console().print(str(file), highlight=False)
-        note(f"Use it: a2ibench eval --method audiotoken --weights embedder={file} --out {file.parent / 'eval'}")
+        part = methods()[method].trains
+        note(f"Use it: a2ibench eval --method {method} --weights {part}={file} --out {file.parent / 'eval'}")

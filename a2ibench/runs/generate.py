@@ -30,7 +30,7 @@ from a2ibench.tasks import Task
 from a2ibench.tasks import get as get_task
 from a2ibench.text import some
 
-_ANEW = "give --fresh to make the run anew"
+_AGAIN = "give --fresh to make the run again"
 _SUM = re.compile(r"[0-9a-f]{64}  [a-z]+/[^/]+")
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
 _SUMS_BYTES = 256 * 2**20
@@ -216,7 +216,7 @@ class _Failures:
         self._file = file
         if fresh:
             file.unlink(missing_ok=True)
-        found = read_state(file, _ANEW) or {"retried": [], "failed": []}
+        found = read_state(file, _AGAIN) or {"retried": [], "failed": []}
         self.retried, self.failed = set(found["retried"]), set(found["failed"])
 
     def add(self, what: str, clips: Sequence[Clip]) -> None:
@@ -242,8 +242,8 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
         raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
     if fresh:
         return {}
-    read_state(out / "failures.json", _ANEW)
-    found = read_json(mark, _ANEW)
+    read_state(out / "failures.json", _AGAIN)
+    found = read_json(mark, _AGAIN)
     if found is None:
         if any(not file.name.startswith(".") for file in images.glob("*")):
             raise _other(out, "no run.json says how its images were made")
@@ -251,7 +251,7 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
     try:
         known = dict(found.pop("clips"))
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
+        raise A2IBenchError(f"{mark} is broken; {_AGAIN}.") from None
     record = run.record()
     differing = [key for key in record if found.get(key) != record[key]]
     if differing:
@@ -281,5 +281,5 @@ def _clip_digest(clip: Clip) -> str:
 
 def _other(out: Path, what: str) -> A2IBenchError:
     return A2IBenchError(
-        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it anew."
+        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it again."
     )

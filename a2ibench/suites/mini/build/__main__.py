@@ -152,11 +152,11 @@ class Build:
 
     def make_audiotoken(self, name: str, classifier: nn.Module) -> None:
         """Train AudioToken's embedder with the trainer that users have."""
-        from a2ibench.runs.train import train_audiotoken
+        from a2ibench.runs.train import train_method
 
         lambda_cl = 0.01 if name.endswith("-cl") else 0.0
         folder = self.work / name
-        file = train_audiotoken("mini", None, folder, settings={"lambda_cl": lambda_cl}, stage=_printed)
+        file = train_method("audiotoken", "mini", None, folder, settings={"lambda_cl": lambda_cl}, stage=_printed)
         write_bytes(WEIGHTS / f"{name}.safetensors", save(half(load_file(file))))
         write_sums()
         figures: Figures = {"right kind": (self.right_kinds_heard(name, classifier), 0.90)}
