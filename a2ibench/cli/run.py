@@ -183,7 +183,7 @@ def train(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a method, as AudioToken's embedder; the same command goes on after a kill (many GPUs: accelerate launch)."""
+    """Train a method, as AudioToken's embedder; the same command goes on after a kill (GPUs: accelerate launch)."""
     from a2ibench.errors import unknown
 
     if mixed_precision not in ("no", "fp16", "bf16"):
