@@ -25,7 +25,7 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 Sound = NDArray[np.int16]
 
 
-class Unusable(A2IBenchError):
+class UnusableError(A2IBenchError):
     """A clip can't be used: the reason in one or two words, as reports count it, and a sentence."""
 
     def __init__(self, reason: str, sentence: str):
@@ -85,7 +85,7 @@ def decode(path: Path, per_second: float = 2.0, side: int = 512) -> Decoded:
 
     Raises
     ------
-    Unusable
+    UnusableError
         With the reason: corrupt, no picture, no sound, too long, mute.
 
     """
@@ -98,17 +98,17 @@ def decode(path: Path, per_second: float = 2.0, side: int = 512) -> Decoded:
             return _read(container, path, per_second, side)
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         why = getattr(error, "strerror", None) or first_sentence(error)
-        raise Unusable("corrupt", f"{path.name} can't be decoded: {why}.") from None
+        raise UnusableError("corrupt", f"{path.name} can't be decoded: {why}.") from None
 
 
 def _read(container: Any, path: Path, per_second: float, side: int) -> Decoded:
     if not container.streams.video:
-        raise Unusable("no picture", f"{path.name} has no picture.")
+        raise UnusableError("no picture", f"{path.name} has no picture.")
     if not container.streams.audio:
-        raise Unusable("no sound", f"{path.name} has no sound stream.")
+        raise UnusableError("no sound", f"{path.name} has no sound stream.")
     video, audio = container.streams.video[0], container.streams.audio[0]
     if video.codec_context.width * video.codec_context.height > MOST_PIXELS:
-        raise Unusable("corrupt", f"{path.name} has frames of more than {MOST_PIXELS // 10**6} megapixels.")
+        raise UnusableError("corrupt", f"{path.name} has frames of more than {MOST_PIXELS // 10**6} megapixels.")
     # Workers are many: threads of the decoder's own would only get in their way.
     video.thread_type = "NONE"
     zero = min(float((stream.start_time or 0) * stream.time_base) for stream in (video, audio))
@@ -120,15 +120,15 @@ def _read(container: Any, path: Path, per_second: float, side: int) -> Decoded:
     sound.flush()
     moments = frames.chosen()
     if not sound.blocks:
-        raise Unusable("no sound", f"{path.name} has a sound stream without samples.")
+        raise UnusableError("no sound", f"{path.name} has a sound stream without samples.")
     end = max(frames.end, sound.end)
     stated = (container.duration or 0) / 1_000_000
     if end + 1 < stated:
-        raise Unusable("corrupt", f"{path.name} is truncated: {end:.1f} of {stated:.1f} s are there.")
+        raise UnusableError("corrupt", f"{path.name} is truncated: {end:.1f} of {stated:.1f} s are there.")
     wave = np.concatenate(sound.blocks)
     mono = wave.mean(axis=1, dtype=np.float64) / 32768
     if np.abs(mono).max() < SILENCE:
-        raise Unusable("mute", f"{path.name} is mute: its sound is silence.")
+        raise UnusableError("mute", f"{path.name} is mute: its sound is silence.")
     seconds = round(min(frames.end, sound.end), 3)
     return Decoded(moments, wave, sound.rate, seconds, round(sound.start, 4), _is_still(moments))
 
@@ -155,9 +155,11 @@ class _Frames:
         length = float(frame.duration * frame.time_base) if getattr(frame, "duration", 0) and frame.time_base else 0.0
         self.end = max(self.end, time + length)
         if self.end > LONGEST_SECONDS or self.count > LONGEST_SECONDS * MOST_RATE:
-            raise Unusable("too long", f"{self.path.name} lasts more than {LONGEST_SECONDS} s.")
+            raise UnusableError("too long", f"{self.path.name} lasts more than {LONGEST_SECONDS} s.")
         if frame.width * frame.height > MOST_PIXELS:
-            raise Unusable("corrupt", f"{self.path.name} has frames of more than {MOST_PIXELS // 10**6} megapixels.")
+            raise UnusableError(
+                "corrupt", f"{self.path.name} has frames of more than {MOST_PIXELS // 10**6} megapixels."
+            )
         if time + 1e-6 >= self.first + len(self.moments) * self.step:
             self.moments.append(Moment(round(time, 3), self._picture(frame)))
             if len(self.moments) > MOST_FRAMES:
@@ -170,7 +172,7 @@ class _Frames:
         if not self.moments and self.before is not None:
             self.moments.append(Moment(round(self.before[0], 3), self._picture(self.before[1])))
         if not self.moments:
-            raise Unusable("no picture", f"{self.path.name} has no frame.")
+            raise UnusableError("no picture", f"{self.path.name} has no frame.")
         return tuple(self.moments)
 
     def _picture(self, frame: Any) -> Image.Image:
@@ -204,7 +206,7 @@ class _Sound:
         if self.resampler is None:
             self.rate = self.rate or int(frame.sample_rate)
             if not 4000 <= self.rate <= 200_000 or frame.layout.nb_channels > 8:
-                raise Unusable("corrupt", f"{self.path.name} has a sound of {self.rate} samples a second.")
+                raise UnusableError("corrupt", f"{self.path.name} has a sound of {self.rate} samples a second.")
             # Its own layout and rate: only the kind of number changes, and what differs later in the stream.
             self.resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=self.rate)
         if frame.time is not None:
@@ -229,14 +231,14 @@ class _Sound:
 
     def _add(self, block: NDArray[np.float32]) -> None:
         if not np.isfinite(block).all():
-            raise Unusable("corrupt", f"{self.path.name} has samples that are not numbers.")
+            raise UnusableError("corrupt", f"{self.path.name} has samples that are not numbers.")
         self._check(block.shape[1])
         self.blocks.append(np.clip(np.rint(block.T * 32768.0), -32768, 32767).astype(np.int16))
         self.written += block.shape[1]
 
     def _check(self, samples: int) -> None:
         if self.written + samples > LONGEST_SECONDS * self.rate:
-            raise Unusable("too long", f"{self.path.name} lasts more than {LONGEST_SECONDS} s.")
+            raise UnusableError("too long", f"{self.path.name} lasts more than {LONGEST_SECONDS} s.")
 
 
 def _is_still(moments: tuple[Moment, ...]) -> bool:
