@@ -155,7 +155,8 @@ def vggsound(
         f"{out}{os.sep}  clips.csv provenance.csv coverage.csv coverage.json", highlight=False, markup=False
     )
     note(
-        f"Done in {time.perf_counter() - began:.0f} s. Score with: a2ibench reproduce table1 --suite {suite} --data {out}"
+        f"Done in {time.perf_counter() - began:.0f} s. "
+        f"Score with: a2ibench reproduce table1 --suite {suite} --data {out}"
     )
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def build(
         records = _records(corpus, out, judge, encoders, workers, stage)
         counts = {"strangers": corpus.strangers, "twice": corpus.twice}
         coverage = cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
-        write_report(out, records, coverage, asdict(settings), encoders)
+        write_report(out, records, coverage, settings.choices(), encoders)
     if not coverage.kept:
         reasons = ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items())
         raise A2IBenchError(f"No clip is left ({reasons}); {out / 'provenance.csv'} says why for each.")

@@ -22,6 +22,8 @@ from a2ibench.encoders.base import Encoder
 from a2ibench.suites import Suite, load_suite
 from a2ibench.weights.fetch import locate
 
+VERSION = 1  # raised whenever the same video may give another sound or frame
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,9 +52,13 @@ class Settings:
     audio_classes: str = ""
     """The user's own list of AudioSet's classes."""
 
+    def choices(self) -> dict[str, Any]:
+        """Give all choices but the path of the user's list, whose names stand for it among the encoders."""
+        return {name: value for name, value in asdict(self).items() if name != "audio_classes"}
+
     def digest(self, encoders: Mapping[str, str]) -> str:
         """Name everything that a clip depends on but its video and label: 64 hex digits."""
-        chosen = {**asdict(self), "encoders": dict(encoders), "version": 1}
+        chosen = {**self.choices(), "encoders": dict(encoders), "version": VERSION}
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
@@ -170,7 +176,7 @@ def mono(sound: NDArray[np.int16], rate: int) -> NDArray[np.float32]:
     """Mix a sound ``[samples, channels]`` down and resample it to 16 kHz, as `read_audio` does for every encoder."""
     import soxr
 
-    wave = (sound.mean(axis=1, dtype=np.float64) / 32768).astype(np.float32)
+    wave: NDArray[np.float32] = (sound.mean(axis=1, dtype=np.float64) / 32768).astype(np.float32)
     if rate == RATE:
         return wave
     resampled: NDArray[np.float32] = soxr.resample(wave, rate, RATE, quality="HQ")

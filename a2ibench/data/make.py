@@ -15,6 +15,7 @@ from functools import cache
 from io import BytesIO
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from typing import Any
 
 from a2ibench.data.decode import Decoded, UnusableError, decode
 from a2ibench.data.judge import Judge, Settings, Verdict
@@ -44,7 +45,7 @@ def make_clip(job: Job, out: Path, judge: Judge) -> Record:
                 )
         except UnusableError as error:
             why = error
-    written = {}
+    written: dict[str, Any] = {}
     if why is None and clip is not None and verdict is not None:
         write_bytes(out / paths["audio"], _flac(clip))
         save_image(out / paths["image"], verdict.moment.image)
@@ -74,8 +75,8 @@ def _check(clip: Decoded, settings: Settings) -> None:
         raise UnusableError("still", "it shows one picture all the time.")
 
 
-def _facts(clip: Decoded | None, verdict: Verdict | None) -> dict[str, object]:
-    facts: dict[str, object] = {}
+def _facts(clip: Decoded | None, verdict: Verdict | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
     if clip is not None:
         facts |= {"seconds": clip.seconds, "sound_start": clip.sound_start, "rate": clip.rate}
         facts |= {"channels": clip.sound.shape[1], "still": clip.still}

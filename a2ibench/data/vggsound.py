@@ -224,10 +224,9 @@ def vggsounder(listed: ClipList) -> set[Entry]:
 
     # The package's shorter file leaves out the clips with music in the background: 8,138 are left here, not 6,861.
     file = files("vggsounder") / "data" / "vggsounder+background-music.csv"
-    with file.open(encoding="utf-8", newline="") as stream:
-        seen_and_heard = {
-            (row["video_id"], row["label"])
-            for row in csv.DictReader(stream)
-            if row["modality"] == "AV" and row["static_image"] == "False"
-        }
+    seen_and_heard = {
+        (row["video_id"], row["label"])
+        for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+        if row["modality"] == "AV" and row["static_image"] == "False"
+    }
     return {entry for entry in listed.entries if (entry.clip_id, entry.label) in seen_and_heard}
