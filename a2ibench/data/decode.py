@@ -118,13 +118,13 @@ def _read(container: Any, path: Path, per_second: float, side: int) -> Decoded:
         for frame in packet.decode():
             (frames if packet.stream.type == "video" else sound).take(frame)
     sound.flush()
-    moments = frames.chosen()
-    if not sound.blocks:
-        raise UnusableError("no sound", f"{path.name} has a sound stream without samples.")
     end = max(frames.end, sound.end)
     stated = (container.duration or 0) / 1_000_000
     if end + 1 < stated:
         raise UnusableError("corrupt", f"{path.name} is truncated: {end:.1f} of {stated:.1f} s are there.")
+    moments = frames.chosen()
+    if not sound.blocks:
+        raise UnusableError("no sound", f"{path.name} has a sound stream without samples.")
     wave = np.concatenate(sound.blocks)
     mono = wave.mean(axis=1, dtype=np.float64) / 32768
     if np.abs(mono).max() < SILENCE:
