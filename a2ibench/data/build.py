@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from a2ibench.data.judge import Judge, Settings
 from a2ibench.data.lists import ClipList
 from a2ibench.data.make import make_all
-from a2ibench.data.records import Job, Record, key_of, load
+from a2ibench.data.records import Job, Record, key_of, load, place
 from a2ibench.data.report import Coverage, cover, write_report
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import check_writable
@@ -132,9 +132,7 @@ def check_space(corpus: Corpus, out: Path, settings: Settings) -> None:
 
     Only what is not there yet is counted.
     """
-    todo = [
-        source for clip_id, source in sorted(corpus.sources.items()) if not (out / "audio" / f"{clip_id}.flac").exists()
-    ]
+    todo = [source for clip_id, source in sorted(corpus.sources.items()) if not place(out, clip_id).exists()]
     step = max(1, len(todo) // _PROBED)
     sizes = [size for source in todo[::step] if (size := _room(corpus.folder / source, settings)) is not None]
     if not sizes:

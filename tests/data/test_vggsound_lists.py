@@ -123,7 +123,13 @@ def test_no_videos_is_one_sentence(tmp_path):
 @pytest.fixture
 def five(tmp_path):
     """Five clips, of four videos, all there."""
-    names = ["aaaaaaaaaaa_000001", "aaaaaaaaaaa_000050", "bbbbbbbbbbb_000002", "ccccccccccc_000003", "-dddddddddd_000004"]
+    names = [
+        "aaaaaaaaaaa_000001",
+        "aaaaaaaaaaa_000050",
+        "bbbbbbbbbbb_000002",
+        "ccccccccccc_000003",
+        "-dddddddddd_000004",
+    ]
     touch(tmp_path / "videos", *(f"{name}.mp4" for name in names))
     (tmp_path / "list.csv").write_text("".join(f"{name}.mp4,dog barking\n" for name in names))
 
