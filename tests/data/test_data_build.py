@@ -124,7 +124,7 @@ def test_the_folder_is_what_data_takes(clips):
 
 
 def test_the_frame_is_the_one_that_clip_puts_nearest_to_the_label(clips, drawn):
-    """Computed anew: all frames in one batch, cosines by hand; and the world's own truth: the end shows another kind."""
+    """Computed anew: all frames in one batch, cosines by hand; and as it was drawn: the end shows another kind."""
     judge = Judge(MINI)
     for clip_id, row in rows_of(clips).items():
         if row["status"] != "kept":
