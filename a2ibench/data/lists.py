@@ -72,6 +72,8 @@ class ClipList:
 def read_rows(file: Path, what: str) -> list[tuple[int, list[str]]]:
     """Read a CSV file of the user's: each row that is not empty, with the number of its line.
 
+    Cells are given as they are, blanks included.
+
     Raises
     ------
     A2IBenchError
@@ -85,9 +87,8 @@ def read_rows(file: Path, what: str) -> list[tuple[int, list[str]]]:
     rows = []
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                rows.append((reader.line_num, cells))
+            if any(cell.strip() for cell in row):
+                rows.append((reader.line_num, row))
     except csv.Error as error:
         raise A2IBenchError(f"{file}, line {reader.line_num} is not CSV ({error}); give {what}.") from None
     if not rows:
@@ -143,6 +144,7 @@ def read_ids(file: Path, parse: ParseId) -> set[str]:
 
 
 def _column(rows: Sequence[tuple[int, list[str]]]) -> list[str]:
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
     header = [cell.lower() for cell in rows[0][1]]
     place = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
     if place is None:

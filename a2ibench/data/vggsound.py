@@ -93,18 +93,18 @@ def read_list(file: Path, split: str = "test") -> ClipList:
 
 
 def _row(cells: Sequence[str]) -> tuple[str, str, str | None] | None:
-    """Read a row: the clip, its label, and its split where the row says it."""
-    split = None
-    if len(cells) >= 3 and re.fullmatch(_VIDEO, cells[0]) and cells[1].isdecimal():
-        clip_id, rest = clip_of(f"{cells[0]}_{cells[1]}"), list(cells[2:])
-        if len(rest) > 1 and rest[-1] in SPLITS:
-            split = rest.pop()
+    """Read a row: the clip, its label, and its split where the row says it; None for a row of another format."""
+    split, name = None, cells[0].strip()
+    if len(cells) >= 3 and re.fullmatch(_VIDEO, name) and cells[1].strip().isdecimal():
+        clip_id, rest = clip_of(f"{name}_{cells[1].strip()}"), list(cells[2:])
+        if len(rest) > 1 and rest[-1].strip() in SPLITS:
+            split = rest.pop().strip()
     else:
-        clip_id, rest = clip_of(cells[0]), list(cells[1:])
-    label = ", ".join(cell for cell in rest)
-    if clip_id is None or not label or not label.isprintable():
-        return None
-    return clip_id, label, split
+        clip_id, rest = clip_of(name), list(cells[1:])
+    # A label that lost its quotes goes on after a comma and a blank; anything else is a column of another table.
+    label = ",".join(rest).strip()
+    whole = all(cell.startswith(" ") and cell.strip() for cell in rest[1:])
+    return (clip_id, label, split) if clip_id and label and whole and label.isprintable() else None
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,15 @@ def find_videos(folder: Path) -> Videos:
 def _walk(folder: Path) -> Iterator[str]:
     """Give the plain files under a folder, relative to it, in the order of their names."""
     found = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen = {os.path.realpath(folder)}
+    for at, folders, names in os.walk(folder, followlinks=True):
+        within = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(at, name))
+            if name[0] != "." and real not in seen:  # a link may lead to a folder that was seen, or in a circle
+                within.append(name)
+                seen.add(real)
+        folders[:] = within
         for name in names:
             path = os.path.join(at, name)
             if not name.startswith(".") and os.path.isfile(path):

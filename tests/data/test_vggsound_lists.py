@@ -68,6 +68,9 @@ def test_the_three_formats_say_the_same(tmp_path):
         (b"aaaaaaaaaaa,3,dog,train\n", "no clip of the split 'test'; give --split test or train"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not a text file in UTF-8"),
         (b"{}", "is not a clip"),
+        (b"clip_id,audio,image,label\naaaaaaaaaaa_000030,a.wav,a.png,dog\n", "line 1: 'clip_id,audio"),
+        (b"clip_id,label,status,reason\naaaaaaaaaaa_000030,dog,kept,\n", "line 1: 'clip_id,label"),
+        (b"aaaaaaaaaaa_000030,dog,,\n", "is not a clip with its label"),
     ],
 )
 def test_other_formats_are_refused_in_a_sentence(tmp_path, content, said):
@@ -101,6 +104,9 @@ def test_videos_are_found_in_folders_and_counted(tmp_path):
     touch(tmp_path, ".hidden/ccccccccccc_000001.mp4", ".ddddddddddd_000001.mp4", "eeeeeeeeeee_000001.wav")
     found = find_videos(tmp_path)
     expected = {"aaaaaaaaaaa_000030": "a/aaaaaaaaaaa_000030.mp4", "bbbbbbbbbbb_000007": "bbbbbbbbbbb_7.webm"}
+    (tmp_path / "b/circle").symlink_to(tmp_path)
+    (tmp_path / "linked").symlink_to(tmp_path / "b")
+    assert find_videos(tmp_path) == found
     assert (found.files, found.twice, found.others) == (expected, 1, ("eeeeeeeeeee_000001.wav", "notes.txt"))
 
 
