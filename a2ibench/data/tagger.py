@@ -50,7 +50,7 @@ class Tagger:
         if len(self.names) != config.predictor_class:
             raise A2IBenchError(
                 f"The audio classifier of {suite.name!r} has {config.predictor_class} classes and "
-                f"{len(self.names)} names; choose another suite, or give --filter off."
+                f"{len(self.names)} names; choose another suite, or give --no-filter."
             )
         self.network = beats.load(config, read_state_dict(file)).to(device)
         self.device, self.window = device, window

@@ -234,6 +234,7 @@ def test_processes_and_kills_change_nothing(clips, drawn, tmp_path, start_cli):
     end = time.monotonic() + 120
     while not list((tmp_path / "out").rglob("mini*.json")):
         assert time.monotonic() < end
+        assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
