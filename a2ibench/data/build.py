@@ -82,6 +82,8 @@ def build(
     except Timeout:
         raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
     with lock:
+        for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
+            litter.unlink(missing_ok=True)
         records = _records(corpus, out, judge, encoders, workers, stage)
         counts = {"strangers": corpus.strangers, "twice": corpus.twice}
         coverage = cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
