@@ -110,7 +110,7 @@ def vggsound(
     ] = 1,
     audio_classes: Annotated[
         Path | None,
-        typer.Option("--audio-classes", help="AudioSet's class_labels_indices.csv, where it can't be fetched."),
+        typer.Option("--audio-classes", help="AudioSet's list of classes, where it can't be fetched."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, max=256, help="Processes; by default one per core, at most 8.")
