@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from a2ibench.clips import LONGEST_SECONDS, MOST_PIXELS, SILENCE
 from a2ibench.errors import A2IBenchError
 from a2ibench.text import first_sentence
 
+LONGEST_SECONDS, MOST_PIXELS, SILENCE = 600, 64_000_000, 1e-4  # as `a2ibench.media` has them
 MOST_FRAMES = 40  # candidates that are held at once; a longer video is looked at less often
 MOST_RATE = 240  # frames a second that are decoded at most: a header may lie
 STILL = 2.0  # mean difference of two thumbnails, in levels of 255, that compression alone makes
