@@ -309,7 +309,7 @@ def test_every_command_is_in_the_help(run_cli):
 
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     groups = {group.typer_instance.info.name for group in app.registered_groups}
-    assert groups == {"leaderboard", "rate"}
+    assert groups == {"data", "leaderboard", "rate"}
     assert names | {"leaderboard"} == set(COMMANDS), "a new command belongs into these tests"
 
 

@@ -1,0 +1,191 @@
+"""The commands that make clips: from a folder of videos and a published list, or drawn videos to try that with."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from a2ibench.cli.shared import DeviceOption, JsonOption, app, console, note, print_json, progress
+from a2ibench.errors import A2IBenchError
+
+if TYPE_CHECKING:
+    from a2ibench.data.report import Coverage
+
+data = typer.Typer(
+    name="data",
+    help="Clips from raw corpora: a folder of videos and a published list become a folder for --data.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog="Example: [bold]a2ibench data vggsound --videos VIDEOS --list test.csv --out clips[/bold]",
+)
+app.add_typer(data)
+
+_OPEN = "What the paper leaves open"
+_WHICH = "Which clips"
+# The suites whose world has shorter clips than VGGSound's ten seconds.
+_SECONDS = {"mini": 3.0}
+
+
+@data.command(
+    epilog="Examples: [bold]a2ibench data vggsound --videos VIDEOS --list test.csv --out clips[/bold] · "
+    "[bold]a2ibench reproduce table1 --suite vggsound --data clips[/bold]"
+)
+def vggsound(
+    videos: Annotated[Path, typer.Option("--videos", help="The folder of the videos; folders in it are searched.")],
+    listing: Annotated[Path, typer.Option("--list", help="VGGSound's test.csv, train.csv or vggsound.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the clips; goes on where it was stopped.")],
+    suite: Annotated[str, typer.Option("--suite", help="Whose networks judge; mini: for drawn videos.")] = "vggsound",
+    split: Annotated[
+        str, typer.Option("--split", help="Of vggsound.csv: test or train.", rich_help_panel=_WHICH)
+    ] = "test",
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--clips",
+            help="Only the clips of this published list; of several, their common ones.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option("--exclude", help="Not the clips, or videos, of this list; repeatable.", rich_help_panel=_WHICH),
+    ] = None,
+    subset: Annotated[
+        str | None,
+        typer.Option("--subset", help="vggsounder: only labels that people heard and saw.", rich_help_panel=_WHICH),
+    ] = None,
+    frames: Annotated[
+        float,
+        typer.Option("--frames", min=0.1, max=30, help="Frames a second to choose from.", rich_help_panel=_OPEN),
+    ] = 2.0,
+    prompt: Annotated[
+        str,
+        typer.Option("--prompt", help="What CLIP compares a frame with; {} is the label.", rich_help_panel=_OPEN),
+    ] = "{}",
+    side: Annotated[
+        int,
+        typer.Option("--side", min=0, help="Longest shorter side of the kept frame; 0: any.", rich_help_panel=_OPEN),
+    ] = 512,
+    shortest: Annotated[
+        float | None,
+        typer.Option(
+            "--shortest",
+            min=0.1,
+            help="Seconds of picture and sound that a clip needs; by default 9, with mini 2.7.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = None,
+    drop_still: Annotated[
+        bool, typer.Option("--drop-still", help="Drop clips that show one picture.", rich_help_panel=_OPEN)
+    ] = False,
+    filtered: Annotated[
+        bool,
+        typer.Option(
+            "--filter/--no-filter",
+            help="Drop clips whose image and sound are classified differently.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = True,
+    agreement: Annotated[
+        float,
+        typer.Option(
+            "--agreement",
+            min=-1,
+            max=1,
+            help="The two classes agree above this cosine of their names in CLIP.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = 0.75,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            min=1,
+            max=50,
+            help="So many first choices of the audio classifier may agree.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = 1,
+    audio_classes: Annotated[
+        Path | None,
+        typer.Option("--audio-classes", help="AudioSet's list of classes, where it can't be fetched."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Processes; by default one per core, at most 8.")
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make clips from VGGSound's videos as the paper did: the sound of all of it, the frame nearest to the label."""
+    from a2ibench.data.build import build
+    from a2ibench.data.judge import Settings
+    from a2ibench.data.make import free_cores
+    from a2ibench.data.vggsound import corpus
+    from a2ibench.runs.prepare import device_of
+
+    began = time.perf_counter()
+    if "{}" not in prompt:
+        raise A2IBenchError(
+            f"--prompt {prompt!r} has no {{}}, where the label stands; write for example 'a photo of {{}}'."
+        )
+    seconds = _SECONDS.get(suite, 10.0)
+    settings = Settings(
+        suite=suite,
+        clip_seconds=seconds,
+        frames_per_second=frames,
+        prompt=prompt,
+        side=side,
+        shortest=0.9 * seconds if shortest is None else shortest,
+        drop_still=drop_still,
+        filter=filtered,
+        agreement=agreement,
+        top=top,
+        audio_classes=str(audio_classes.resolve()) if audio_classes else "",
+    )
+    wanted = corpus(videos, listing, split=split, clips=clips or (), exclude=exclude or (), subset=subset)
+    with progress() as stage:
+        coverage = build(wanted, out, settings, device=device_of(device), workers=workers or free_cores(), stage=stage)
+    if as_json:
+        print_json({"folder": str(out), "coverage": str(out / "coverage.json"), "kept": coverage.kept})
+        return
+    _show(coverage)
+    console().print(
+        f"{out}{os.sep}  clips.csv provenance.csv coverage.csv coverage.json", highlight=False, markup=False
+    )
+    note(
+        f"Done in {time.perf_counter() - began:.0f} s. "
+        f"Score with: a2ibench reproduce table1 --suite {suite} --data {out}"
+    )
+
+
+def _show(coverage: "Coverage") -> None:
+    """Print how much of the list is there."""
+    kept_classes = sum(counts["kept"] > 0 for counts in coverage.classes.values())
+    lines = [
+        ("list", f"{coverage.listed} clips of {len(coverage.classes)} classes, sha256 {coverage.list_digest[:12]}"
+                 + (f" ({coverage.official})" if coverage.official else "")),
+        ("wanted", f"{coverage.restricted}"),
+        ("found", f"{coverage.found} ({coverage.found / max(1, coverage.restricted):.1%} of those wanted)"),
+        ("kept", f"{coverage.kept} clips of {kept_classes} classes, sha256 {coverage.kept_digest[:12]}"),
+        ("dropped", ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items()) or "none"),
+    ]  # fmt: skip
+    if coverage.strangers or coverage.twice:
+        lines.append(("left aside", f"{coverage.strangers} videos of no listed clip, {coverage.twice} of a clip twice"))
+    for name, text in lines:
+        console().print(f"{name:<11}{text}", highlight=False, markup=False)
+
+
+@data.command(epilog="Example: [bold]a2ibench data example --out example --clips 40[/bold]")
+def example(
+    out: Annotated[Path, typer.Option("--out", help="The folder: videos/ and list.csv are put there.")],
+    clips: Annotated[int, typer.Option("--clips", min=1, max=10_000, help="How many videos.")] = 40,
+) -> None:
+    """Draw videos of the mini world, named as VGGSound's, to try `a2ibench data vggsound --suite mini` with."""
+    from a2ibench.data.example import draw_videos
+
+    with progress() as stage:
+        listing = draw_videos(out, clips, stage("videos", clips))
+    console().print(f"{out / 'videos'}{os.sep}  {listing}", highlight=False, markup=False)
+    note(f"Try: a2ibench data vggsound --suite mini --videos {out / 'videos'} --list {listing} --out {out / 'clips'}")

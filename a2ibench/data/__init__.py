@@ -1,0 +1,1 @@
+"""From raw corpora to clips: a folder of videos and a published list become a folder with ``clips.csv``."""
