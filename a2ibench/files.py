@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all: written beside their place, then renamed into it."""
+"""Read and write files safely: atomic writes, checksums, locks, bounded sizes, free space."""
 
 import errno
 import hashlib
@@ -132,13 +132,13 @@ def read_limited(path: Path, most: int) -> bytes:
     return data
 
 
-def read_json(path: Path, mend: str) -> Any:
+def read_json(path: Path, fix: str) -> Any:
     """Read a JSON file that an earlier run has left; None where there is none.
 
     Raises
     ------
     A2IBenchError
-        If it is no plain file, or broken; `mend` says what to do then.
+        If it is no plain file, or broken; `fix` says what to do then.
 
     """
     try:
@@ -150,7 +150,7 @@ def read_json(path: Path, mend: str) -> Any:
     except (ValueError, RecursionError):
         found = None
     if found is None:
-        raise A2IBenchError(f"{path} is broken; {mend}.")
+        raise A2IBenchError(f"{path} is broken; {fix}.")
     return found
 
 
@@ -159,20 +159,20 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     write_text(path, json.dumps({**state, "sha256": _state_sum(state)}, indent=1) + "\n")
 
 
-def read_state(path: Path, mend: str) -> dict[str, Any] | None:
+def read_state(path: Path, fix: str) -> dict[str, Any] | None:
     """Read what `write_state` wrote; None where there is nothing.
 
     Raises
     ------
     A2IBenchError
-        If it is no plain file, or not what was written; `mend` says what to do then.
+        If it is no plain file, or not what was written; `fix` says what to do then.
 
     """
-    found = read_json(path, mend)
+    found = read_json(path, fix)
     if found is None:
         return None
     if not isinstance(found, dict) or found.pop("sha256", "") != _state_sum(found):
-        raise A2IBenchError(f"{path} is broken; {mend}.")
+        raise A2IBenchError(f"{path} is broken; {fix}.")
     return found
 
 
@@ -204,7 +204,7 @@ def check_writable(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_space(folder: Path, needed: int, what: str, mend: str = "free some, or choose another place") -> None:
+def check_space(folder: Path, needed: int, what: str, fix: str = "free some, or choose another place") -> None:
     """Refuse work whose outcome the disk can't hold, before it is done.
 
     Raises
@@ -219,7 +219,7 @@ def check_space(folder: Path, needed: int, what: str, mend: str = "free some, or
         return  # it will be found when it is written
     if free < needed:
         raise A2IBenchError(
-            f"{folder} has {free / 1e6:,.0f} MB of space left, and {what} needs {needed / 1e6:,.0f} MB; {mend}."
+            f"{folder} has {free / 1e6:,.0f} MB of space left, and {what} needs {needed / 1e6:,.0f} MB; {fix}."
         )
 
 

@@ -499,7 +499,7 @@ def test_other_pictures_are_named_and_put_right(check, row, noise, name):
     assert state_of(row) == "self-reported"
     outcome = check("--outputs", noise)
     assert outcome.code == 1
-    assert f"{name} is not what these images give; it was drawn anew." in outcome.out
+    assert f"{name} is not what these images give; it was made again." in outcome.out
     assert (row / name).read_bytes() == good
     assert check("--outputs", noise).code == 0
     assert state_of(row) == "re-scored"

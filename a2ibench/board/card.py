@@ -1,4 +1,4 @@
-"""What a submission says of itself: the method's card, the name of its row, and for a method of ours its run."""
+"""The card of a submission (``method.toml``), the name of its row, and the record of a run (``run.json``)."""
 
 import json
 import re

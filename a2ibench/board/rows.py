@@ -97,9 +97,7 @@ def load_sanity(board: Path, broken: Literal["nothing", "raise"] = "nothing") ->
             return []
         if isinstance(error, A2IBenchError):
             raise
-        raise A2IBenchError(
-            f"{path} holds no sanity rows; take it away, and 'a2ibench submit' makes it anew."
-        ) from None
+        raise A2IBenchError(f"{path} holds no sanity rows; delete it, and 'a2ibench submit' makes it again.") from None
 
 
 def write_sanity(board: Path, rows: Sequence[Result]) -> None:

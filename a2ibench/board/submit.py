@@ -184,8 +184,8 @@ def _row_problems(folder: Path, outputs: Outputs, card: MethodCard, replace: boo
     gone = withdrawal_of(folder)
     if gone is not None:  # not even by --replace: what was withdrawn does not come back by accident
         return [
-            f"The row {folder.name!r} was withdrawn on {gone.when} ({gone.why}); give another --name, or take its "
-            "withdrawn.json away to undo that."
+            f"The row {folder.name!r} was withdrawn on {gone.when} ({gone.why}); give another --name, or delete its "
+            "withdrawn.json to undo that."
         ]
     if replace:
         return []

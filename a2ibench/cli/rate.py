@@ -104,7 +104,7 @@ def page(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the page for raters anew, after study.toml was edited."""
+    """Write the page for raters again, after study.toml was edited."""
     from a2ibench.rating.render import write_page
     from a2ibench.rating.study import Study
 

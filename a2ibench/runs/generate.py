@@ -1,4 +1,4 @@
-"""Make a method's images: what is missing in the run folder, in batches, each written whole or not at all."""
+"""Generate a method's images: those missing in the run folder, in batches, each written atomically."""
 
 import json
 import re
@@ -28,7 +28,7 @@ from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
 from a2ibench.text import some
 
-_ANEW = "give --fresh to make the run anew"
+_FRESH = "give --fresh to make the run again"
 _SUM = re.compile(r"([0-9a-f]{64})  images/(.+)\.png")
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
 _SUMS_BYTES = 256 * 2**20
@@ -74,9 +74,9 @@ def generate(
     may change the last bits of a sum: so an image is the same, to the bit, in one go, in two halves or after
     a kill. Where a GPU has too little memory for it, it is halved, and a warning says so.
 
-    An image with a number that is not finite is drawn once more with another seed; ``failures.json`` in `out`
+    An image with a number that is not finite is generated once more with another seed; ``failures.json`` in `out`
     keeps which clips that befell, and for which it did not help. ``images.sha256`` holds the hash of each image (as
-    ``sha256sum -c`` reads it): one that was damaged since is made anew.
+    ``sha256sum -c`` reads it): one that was damaged since is made again.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def generate(
 
 
 class _Drawing:
-    """A loaded method that draws batches of one size, which shrinks where the memory does not hold it."""
+    """A loaded method that generates batches of one size, which shrinks where the memory does not hold it."""
 
     def __init__(self, run: Run, device: str, size: int):
         self.run, self.size = run, size
@@ -191,7 +191,7 @@ class _Failures:
         self._file = file
         if fresh:
             file.unlink(missing_ok=True)
-        found = read_state(file, _ANEW) or {"retried": [], "failed": []}
+        found = read_state(file, _FRESH) or {"retried": [], "failed": []}
         self.retried, self.failed = set(found["retried"]), set(found["failed"])
 
     def add(self, what: str, clips: Sequence[Clip]) -> None:
@@ -217,8 +217,8 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
         raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
     if fresh:
         return {}
-    read_state(out / "failures.json", _ANEW)
-    found = read_json(mark, _ANEW)
+    read_state(out / "failures.json", _FRESH)
+    found = read_json(mark, _FRESH)
     if found is None:
         if any(not file.name.startswith(".") for file in images.glob("*")):
             raise _other(out, "no run.json says how its images were made")
@@ -226,7 +226,7 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
     try:
         known = dict(found.pop("clips"))
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
+        raise A2IBenchError(f"{mark} is broken; {_FRESH}.") from None
     record = run.record()
     differing = [key for key in record if found.get(key) != record[key]]
     if differing:
@@ -255,5 +255,5 @@ def _clip_digest(clip: Clip) -> str:
 
 def _other(out: Path, what: str) -> A2IBenchError:
     return A2IBenchError(
-        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it anew."
+        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it again."
     )

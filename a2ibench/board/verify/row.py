@@ -1,4 +1,4 @@
-"""A row to be verified: where it is, which suite and clips it is of, and its files once they agree."""
+"""Find a row to be verified, its suite and clips, and load its files once they agree."""
 
 import os
 from dataclasses import dataclass
