@@ -44,7 +44,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         If the disk is full, or there is no permission, or something else than a file stands there.
 
     """
-    with _mendable(path):
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(path.parent.absolute())
         # Renaming over /dev/stdout or a pipe would take it away from everybody.
@@ -97,7 +97,7 @@ def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> Bu
         raise A2IBenchError(f"{path} {what}; put a plain file there.") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise A2IBenchError(f"{path} is no plain file; put the file itself there.")
+        raise A2IBenchError(f"{path} is not a plain file; put the file itself there.")
     return os.fdopen(descriptor, "r+b") if write else os.fdopen(descriptor, "rb")
 
 
@@ -191,7 +191,7 @@ def check_writable(folder: Path) -> None:
         If one can't.
 
     """
-    with _mendable(folder):
+    with _explained(folder):
         there = _nearest(folder)
         if not there.is_dir():
             raise NotADirectoryError(errno.EEXIST, "")
@@ -275,7 +275,7 @@ def building(folder: Path) -> Iterator[Path]:
     The folder must not exist, or be empty.
     """
     folder = Path(os.path.realpath(folder))  # a renaming would not follow a link
-    with _mendable(folder):
+    with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent, folder.name)
         part = folder.with_name(f".{folder.name}.{token_hex(4)}.folder-part")
@@ -286,7 +286,7 @@ def building(folder: Path) -> Iterator[Path]:
             descriptor = os.open(part, os.O_RDONLY)
             _lock(descriptor)
         yield part
-        with _mendable(folder):
+        with _explained(folder):
             if os.name == "nt" and folder.exists():
                 folder.rmdir()
             os.rename(part, folder)
@@ -325,7 +325,7 @@ def _part(path: Path) -> Path:
 
 
 @contextmanager
-def _mendable(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Say in one sentence what kept `path` from being written."""
     try:
         yield

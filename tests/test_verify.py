@@ -314,7 +314,7 @@ ALONE = {  # found from the row's files and the clips alone
         lambda row: (row / "hashes.csv").open("a").write("dog-0,0,dog-0.png," + "0" * 64 + "\n"),
         "hashes.csv has image 0 of 'dog-0' twice",
     ),
-    "hashes that are none": (lambda row: (row / "hashes.csv").write_text("a,b\n"), "no table of hashes"),
+    "hashes that are none": (lambda row: (row / "hashes.csv").write_text("a,b\n"), "not a table of hashes"),
     "the card": (lambda row: (row / "method.toml").write_text("rank = 1"), "no field 'rank'"),
     "half a result": (
         lambda row: (row / "result.json").write_bytes((row / "result.json").read_bytes()[:500]),
@@ -662,8 +662,8 @@ def test_a_page_keeps_its_sounds(run_cli, tiny_suite, noise, clip_folder, tmp_pa
 
 
 def test_what_is_no_row(run_cli, tiny_suite, own_boards, tmp_path):
-    assert "no row of a board" in run_cli("verify", "absent").sentence
-    assert "no row of a board" in run_cli("verify", own_boards / "tiny").sentence
+    assert "not a row of a board" in run_cli("verify", "absent").sentence
+    assert "not a row of a board" in run_cli("verify", own_boards / "tiny").sentence
     sentence = run_cli("verify", own_boards / "tiny/noise").sentence
     assert "the suite 'tiny', which is not built in; give its file with --suite" in sentence
     command = ("verify", own_boards / "tiny/noise", "--suite", tiny_suite, "--outputs", "absent")

@@ -332,7 +332,7 @@ def _check_files(folder: Path) -> None:
         except FileNotFoundError:
             continue
         if not stat.S_ISREG(kind.st_mode):
-            raise A2IBenchError(f"{folder / name} is no plain file; put the file itself there.")
+            raise A2IBenchError(f"{folder / name} is not a plain file; put the file itself there.")
         if kind.st_size > most:
             raise A2IBenchError(f"{folder / name} is larger than {most >> 20} MiB; it is not what it should be.")
 

@@ -180,7 +180,7 @@ def _row_problems(folder: Path, outputs: Outputs, card: MethodCard, replace: boo
     if not os.path.lexists(folder):
         return []
     if folder.is_symlink() or not (folder / "result.json").is_file() or not (folder / "hashes.csv").is_file():
-        return [f"{folder} stands there and is no row of a board; give another --name."]
+        return [f"{folder} exists and is not a row of a board; give another --name."]
     gone = withdrawal_of(folder)
     if gone is not None:  # not even by --replace: what was withdrawn does not come back by accident
         return [

@@ -76,6 +76,6 @@ def check_file(path: Path, what: str) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise refusal(f"The {what} file {path} does not exist: it is a folder; fix its path in clips.csv.")
     if not stat.S_ISREG(found.st_mode):
-        raise refusal(f"The {what} file {path} is no plain file (a pipe or a device); put the file itself there.")
+        raise refusal(f"The {what} file {path} is not a plain file (a pipe or a device); put the file itself there.")
     if found.st_size == 0:
         raise refusal(f"The {what} file {path} is empty; make it again.")

@@ -67,7 +67,7 @@ def find_row(folder: Path) -> Path:
         return place
     if lacking != [*_NEEDED] and (place / "images").is_dir():
         raise A2IBenchError(f"{folder} is a run and no row of a board; put it onto one with 'a2ibench submit' first.")
-    raise A2IBenchError(f"{folder} is no row of a board (it has no {lacking[0]}); give BOARD/METHOD.")
+    raise A2IBenchError(f"{folder} is not a row of a board (it has no {lacking[0]}); give BOARD/METHOD.")
 
 
 def board_of(row: Path) -> Path | None:
