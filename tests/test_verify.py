@@ -634,7 +634,7 @@ def test_nothing_is_written_where_no_board_is(run_cli, tiny_suite, row, noise, t
         shutil.copytree(row, tmp_path / f"without-{name}")
         (tmp_path / f"without-{name}" / name).unlink()
         sentence = run_cli("verify", f"without-{name}", "--suite", tiny_suite).sentence
-        assert f"no row of a board (it has no {name})" in sentence
+        assert f"not a row of a board (it has no {name})" in sentence
 
 
 def test_a_row_by_another_way(run_cli, tiny_suite, row, noise, tmp_path, monkeypatch):
@@ -668,7 +668,7 @@ def test_what_is_no_row(run_cli, tiny_suite, own_boards, tmp_path):
     assert "the suite 'tiny', which is not built in; give its file with --suite" in sentence
     command = ("verify", own_boards / "tiny/noise", "--suite", tiny_suite, "--outputs", "absent")
     assert "no folder absent" in run_cli(*command).sentence
-    with pytest.raises(A2IBenchError, match="no row"):
+    with pytest.raises(A2IBenchError, match="not a row"):
         verify(tmp_path, load_suite(str(tiny_suite)), None, stage=silent)
 
 
