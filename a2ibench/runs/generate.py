@@ -28,7 +28,7 @@ from a2ibench.progress import Advance
 from a2ibench.runs.prepare import Run
 from a2ibench.text import some
 
-_FRESH = "give --fresh to make the run again"
+_ANEW = "give --fresh to make the run anew"
 _SUM = re.compile(r"([0-9a-f]{64})  images/(.+)\.png")
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
 _SUMS_BYTES = 256 * 2**20
@@ -191,7 +191,7 @@ class _Failures:
         self._file = file
         if fresh:
             file.unlink(missing_ok=True)
-        found = read_state(file, _FRESH) or {"retried": [], "failed": []}
+        found = read_state(file, _ANEW) or {"retried": [], "failed": []}
         self.retried, self.failed = set(found["retried"]), set(found["failed"])
 
     def add(self, what: str, clips: Sequence[Clip]) -> None:
@@ -217,8 +217,8 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
         raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
     if fresh:
         return {}
-    read_state(out / "failures.json", _FRESH)
-    found = read_json(mark, _FRESH)
+    read_state(out / "failures.json", _ANEW)
+    found = read_json(mark, _ANEW)
     if found is None:
         if any(not file.name.startswith(".") for file in images.glob("*")):
             raise _other(out, "no run.json says how its images were made")
@@ -226,7 +226,7 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
     try:
         known = dict(found.pop("clips"))
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise A2IBenchError(f"{mark} is broken; {_FRESH}.") from None
+        raise A2IBenchError(f"{mark} is broken; {_ANEW}.") from None
     record = run.record()
     differing = [key for key in record if found.get(key) != record[key]]
     if differing:
