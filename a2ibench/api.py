@@ -116,7 +116,7 @@ def evaluation(
     allow_missing
         Whether clips may lack outputs: they lose all their comparisons.
     fresh
-        Whether to make everything in the run folder anew.
+        Whether to make everything in the run folder again.
     stage
         Shows progress.
 

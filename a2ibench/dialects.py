@@ -1,4 +1,4 @@
-"""Tables that people write: CSV as any spreadsheet, form or script saves it, read as what it plainly means.
+"""Read CSV tables as spreadsheets, forms and scripts write them: any encoding, separator and decimal mark.
 
 Commas, semicolons or tabs; UTF-8 with or without a byte order mark, UTF-16 with one; any line ends; blank lines;
 a line ``sep=;``; empty columns and fields at the end; names of columns in any case and with any signs between their

@@ -1,11 +1,11 @@
-"""The one exception of the toolkit, and the nearest-name hint."""
+"""The exceptions of the toolkit, and the hint with the nearest known name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class A2IBenchError(Exception):
-    """A problem that the user can mend: one sentence with what was wrong, what was found and what to do.
+    """A problem that the user can fix: one sentence with what was wrong, what was found and what to do.
 
     The library raises it; only the CLI prints it, and exits with code 2.
     """

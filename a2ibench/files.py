@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all: written beside their place, then renamed into it."""
+"""Read and write files safely: atomic writes, checksums, locks, bounded sizes, free space."""
 
 import errno
 import hashlib
@@ -44,7 +44,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         If the disk is full, or there is no permission, or something else than a file stands there.
 
     """
-    with _mendable(path):
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(path.parent.absolute())
         # Renaming over /dev/stdout or a pipe would take it away from everybody.
@@ -97,7 +97,7 @@ def open_regular(path: Path, *, follow: bool = False, write: bool = False) -> Bu
         raise A2IBenchError(f"{path} {what}; put a plain file there.") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise A2IBenchError(f"{path} is no plain file; put the file itself there.")
+        raise A2IBenchError(f"{path} is not a plain file; put the file itself there.")
     return os.fdopen(descriptor, "r+b") if write else os.fdopen(descriptor, "rb")
 
 
@@ -137,13 +137,13 @@ def read_limited(path: Path, most: int) -> bytes:
     return data
 
 
-def read_json(path: Path, mend: str) -> Any:
+def read_json(path: Path, fix: str) -> Any:
     """Read a JSON file that an earlier run has left; None where there is none.
 
     Raises
     ------
     A2IBenchError
-        If it is no plain file, or broken; `mend` says what to do then.
+        If it is no plain file, or broken; `fix` says what to do then.
 
     """
     try:
@@ -155,7 +155,7 @@ def read_json(path: Path, mend: str) -> Any:
     except (ValueError, RecursionError):
         found = None
     if found is None:
-        raise A2IBenchError(f"{path} is broken; {mend}.")
+        raise A2IBenchError(f"{path} is broken; {fix}.")
     return found
 
 
@@ -164,20 +164,20 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     write_text(path, json.dumps({**state, "sha256": _state_sum(state)}, indent=1) + "\n")
 
 
-def read_state(path: Path, mend: str) -> dict[str, Any] | None:
+def read_state(path: Path, fix: str) -> dict[str, Any] | None:
     """Read what `write_state` wrote; None where there is nothing.
 
     Raises
     ------
     A2IBenchError
-        If it is no plain file, or not what was written; `mend` says what to do then.
+        If it is no plain file, or not what was written; `fix` says what to do then.
 
     """
-    found = read_json(path, mend)
+    found = read_json(path, fix)
     if found is None:
         return None
     if not isinstance(found, dict) or found.pop("sha256", "") != _state_sum(found):
-        raise A2IBenchError(f"{path} is broken; {mend}.")
+        raise A2IBenchError(f"{path} is broken; {fix}.")
     return found
 
 
@@ -196,7 +196,7 @@ def check_writable(folder: Path) -> None:
         If one can't.
 
     """
-    with _mendable(folder):
+    with _explained(folder):
         there = _nearest(folder)
         if not there.is_dir():
             raise NotADirectoryError(errno.EEXIST, "")
@@ -209,7 +209,7 @@ def check_writable(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def check_space(folder: Path, needed: int, what: str, mend: str = "free some, or choose another place") -> None:
+def check_space(folder: Path, needed: int, what: str, fix: str = "free some, or choose another place") -> None:
     """Refuse work whose outcome the disk can't hold, before it is done.
 
     Raises
@@ -224,7 +224,7 @@ def check_space(folder: Path, needed: int, what: str, mend: str = "free some, or
         return  # it will be found when it is written
     if free < needed:
         raise A2IBenchError(
-            f"{folder} has {free / 1e6:,.0f} MB of space left, and {what} needs {needed / 1e6:,.0f} MB; {mend}."
+            f"{folder} has {free / 1e6:,.0f} MB of space left, and {what} needs {needed / 1e6:,.0f} MB; {fix}."
         )
 
 
@@ -280,7 +280,7 @@ def building(folder: Path) -> Iterator[Path]:
     The folder must not exist, or be empty.
     """
     folder = Path(os.path.realpath(folder))  # a renaming would not follow a link
-    with _mendable(folder):
+    with _explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent, folder.name)
         part = folder.with_name(f".{folder.name}.{token_hex(4)}.folder-part")
@@ -291,7 +291,7 @@ def building(folder: Path) -> Iterator[Path]:
             descriptor = os.open(part, os.O_RDONLY)
             _lock(descriptor)
         yield part
-        with _mendable(folder):
+        with _explained(folder):
             if os.name == "nt" and folder.exists():
                 folder.rmdir()
             os.rename(part, folder)
@@ -330,7 +330,7 @@ def _part(path: Path) -> Path:
 
 
 @contextmanager
-def _mendable(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Say in one sentence what kept `path` from being written."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""What shows progress to the user: the library only calls it, the command line draws it."""
+"""The callbacks that report progress: the library calls them, the command line shows them."""
 
 from collections.abc import Callable
 

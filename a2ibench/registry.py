@@ -1,4 +1,4 @@
-"""One place that finds what can be plugged in: metrics, methods, encoders, suites and tasks.
+"""Find what can be plugged in: metrics, methods, encoders, suites and tasks.
 
 They are declared in modules: those of our own packages, and those that an installed package names in the entry-point
 group ``a2ibench``. A module declares with the constants ``METRICS``, ``METHODS``, ``ENCODERS``, ``TASKS`` (tuples of

@@ -1,4 +1,4 @@
-"""Text of strangers as text: in Markdown, LaTeX and CSV nothing of it means anything."""
+"""Escape text of strangers for Markdown, LaTeX and CSV, and list names in sentences."""
 
 import re
 from collections.abc import Sequence

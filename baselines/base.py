@@ -16,7 +16,7 @@ from a2ibench.progress import Stage
 Drawn = list[Image.Image | None]
 """Images; None where the network gave numbers that are none (NaN, infinite)."""
 Draw = Callable[[Sequence[Clip], Sequence[int]], Drawn]
-"""Draws one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
+"""Generates one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Method:
     reads
         What it knows of a clip: its ``"audio"``, its ``"label"``, or the reference ``"image"``.
     load
-        Makes the drawing function from the suite's parts, the options and the device. Heavy imports belong
+        Makes the generating function from the suite's parts, the options and the device. Heavy imports belong
         inside.
     parts
         The names of the suite's parts (weights) that it needs.

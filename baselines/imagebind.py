@@ -70,7 +70,7 @@ def _check(pipeline: Any, dim: int, noise_level: int) -> None:
         )
     most = pipeline.image_noising_scheduler.config.num_train_timesteps - 1
     if noise_level != int(noise_level) or not 0 <= noise_level <= most:
-        raise A2IBenchError(f"The option 'noise_level' wants a whole number from 0 to {most}; found {noise_level}.")
+        raise A2IBenchError(f"The option 'noise_level' must be a whole number from 0 to {most}; found {noise_level}.")
 
 
 METHODS = (

@@ -1,4 +1,4 @@
-"""Stable Diffusion on the label, "a photo of {label}": the paper's topline, which hears nothing."""
+"""Stable Diffusion on the label, "a photo of {label}": the paper's topline, which does not use the sound."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Stable Diffusion, frozen: what draws for `sd-text` and for AudioToken, published or mini, in one class."""
+"""Stable Diffusion, frozen, for `sd-text` and AudioToken; the published and the mini networks in one class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +59,7 @@ def load_pipeline(
         pipeline = getattr(diffusers, kind).from_pretrained(folder, dtype=dtype, local_files_only=True, **own)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise A2IBenchError(f"{folder} holds no whole {kind} ({reason}); get it anew.") from None
+        raise A2IBenchError(f"{folder} holds no whole {kind} ({reason}); download it again.") from None
     if scheduler is not None:
         pipeline.scheduler = getattr(diffusers, SCHEDULERS[scheduler]).from_config(pipeline.scheduler.config)
     pipeline.to(device)

@@ -1,4 +1,4 @@
-"""Wav2CLIP's image generation: VQGAN latents optimised until CLIP sees in the image what Wav2CLIP hears.
+"""Wav2CLIP's image generation: VQGAN latents optimised until the image's CLIP fits the sound's Wav2CLIP.
 
 Wu et al., "Wav2CLIP" (arXiv 2110.11499), ``scripts/VQGAN-CLIP/generate.py`` of descriptinc/lyrebird-wav2clip
 (MIT), a copy of nerdyrodent/VQGAN-CLIP with the audio embedding in the prompt's place. Followed but for these:

@@ -129,7 +129,7 @@ def zero_shot_all(rows: Features) -> FloatArray:
     if len(strange):
         raise A2IBenchError(
             f"The label {names[strange[0]]!r} is none of the {len(every)} labels that the suite lists for its data "
-            "set; leave AIC.zero-shot-all out, or mend the suite's labels."
+            "set; leave AIC.zero-shot-all out, or fix the suite's labels."
         )
     return _chosen(rows, rows["labels/clip-text"], place[inverse])
 

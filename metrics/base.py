@@ -1,4 +1,4 @@
-"""What a metric is: rows in, per-clip values or one set statistic out, a signature beside every number."""
+"""What a metric is: features in, per-clip values or one set statistic out, with a signature."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

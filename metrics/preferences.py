@@ -1,4 +1,4 @@
-"""From "this one of the two" to a scale: Bradley and Terry's model (1952) of paired comparisons.
+"""Bradley and Terry's model (1952): from paired comparisons to a scale.
 
 Method i is preferred to j with the probability ``1 / (1 + exp(s_j - s_i))``: a difference of strengths is a log odds.
 """

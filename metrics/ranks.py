@@ -1,4 +1,4 @@
-"""Many methods on the same clips: every pair at once, and the ranks and tie groups that follow from it.
+"""Compare every pair of many methods on the same clips; ranks as intervals, and tie groups.
 
 The tests are those of :func:`~a2ibench.metrics.stats.paired_difference`, made fast enough for boards: the sign
 flips come from one subgroup of all sign vectors, whose sums over all clips are a Walsh-Hadamard transform.

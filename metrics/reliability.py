@@ -1,4 +1,4 @@
-"""How far do raters agree? Krippendorff's alpha, for any number of raters and with missing ratings.
+"""Agreement of raters: Krippendorff's alpha, for any number of raters and with missing ratings.
 
 Written from the formulas in Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011) and Content Analysis,
 chapter 11. Alpha is 1 where all agree, 0 where agreement is what chance gives, negative where it is less.

@@ -1,4 +1,4 @@
-"""How sure is a score, and is one method better than another? For any metric with per-clip values.
+"""Intervals of scores and tests between methods, for any metric with per-clip values.
 
 Clips are resampled, because they are what would change in another test set. Values are sorted before anything
 is drawn, so the order of the clips changes nothing; NaN (a clip that has nothing to be compared with) is left

@@ -1,4 +1,4 @@
-"""Does the image belong to its own sound rather than to another? Shared by AIS and IIS.
+"""The win rate behind AIS and IIS: whether an image belongs to its own sound rather than to another.
 
 Conventions: `images` [N, D] and `conditions` [N, D] (sounds for AIS, reference images for IIS) lie in one
 embedding space; row i of both belongs to clip i; ``s_ij = cos(images_i, conditions_j)`` in float64. **The

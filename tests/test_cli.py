@@ -1,4 +1,4 @@
-"""The command line: one sentence and exit code 2 for what the user can mend; data on stdout, the rest on stderr."""
+"""The command line: one sentence and exit code 2 for what the user can fix; data on stdout, the rest on stderr."""
 
 import errno
 import json

@@ -213,18 +213,18 @@ def test_a_strangers_file_is_read_only_where_it_is_one(tmp_path):
 
 def test_state_that_was_damaged_is_never_believed(tmp_path):
     path = tmp_path / "state.json"
-    assert read_state(path, "mend it") is None
+    assert read_state(path, "fix it") is None
     write_state(path, {"failed": ["bell-0"], "ü": 1.5})
-    assert read_state(path, "mend it") == {"failed": ["bell-0"], "ü": 1.5}
+    assert read_state(path, "fix it") == {"failed": ["bell-0"], "ü": 1.5}
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with suppress(A2IBenchError):  # else it was a blank between two values
-            assert read_state(path, "mend it") == {"failed": ["bell-0"], "ü": 1.5}
+            assert read_state(path, "fix it") == {"failed": ["bell-0"], "ü": 1.5}
     for text in ("", "null", "[]", "5", '{"failed": 5}', "[" * 100_000, "\0" * 40):
         path.write_text(text)
-        with pytest.raises(A2IBenchError, match="is broken; mend it"):
-            read_state(path, "mend it")
+        with pytest.raises(A2IBenchError, match="is broken; fix it"):
+            read_state(path, "fix it")
 
 
 def test_a_sweep_takes_what_is_dead_and_leaves_what_is_written_now(tmp_path, monkeypatch):

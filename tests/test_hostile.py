@@ -494,10 +494,10 @@ def test_nothing_is_left_in_the_temporary_folder(ground, refused, tmp_path, monk
         ("!!!", "no Latin letter"),
         ("..", "no Latin letter"),
         ("\u732b", "no Latin letter"),
-        ("con", "stands for something else"),
-        ("LPT1", "stands for something else"),
-        ("sanity", "stands for something else"),
-        ("README", "stands for something else"),
+        ("con", "is reserved"),
+        ("LPT1", "is reserved"),
+        ("sanity", "is reserved"),
+        ("README", "is reserved"),
         ("a" * 81, "'name' can't be taken"),
         ("a\nb", "'name' can't be taken"),
         ("a\x1b[2Jb", "'name' can't be taken"),
@@ -577,7 +577,7 @@ def test_a_lock_that_is_none(ground, refused, how):
 
 def test_a_row_that_is_a_link_is_not_followed(ground, refused):
     (ground / "leaderboards/tiny/evil").symlink_to(ground / "canary")
-    assert "no row of a board" in refused(ground / "given", "--name", "evil", "--replace")
+    assert "not a row of a board" in refused(ground / "given", "--name", "evil", "--replace")
 
 
 def test_a_bomb_takes_little_memory(ground, refused):

@@ -294,7 +294,7 @@ def test_nobodys_row_is_overwritten_unless_asked(scorer, noise, other_noise, own
 def test_a_folder_that_is_no_row_is_never_replaced(scorer, noise, own_boards):
     (own_boards / "tiny/thesis").mkdir()
     (own_boards / "tiny/thesis/chapter-1.txt").write_text("years of work")
-    with pytest.raises(A2IBenchError, match="no row of a board"):
+    with pytest.raises(A2IBenchError, match="not a row of a board"):
         put(scorer, noise, own_boards / "tiny", name="thesis", replace=True)
     assert (own_boards / "tiny/thesis/chapter-1.txt").read_text() == "years of work"
 

@@ -314,7 +314,7 @@ ALONE = {  # found from the row's files and the clips alone
         lambda row: (row / "hashes.csv").open("a").write("dog-0,0,dog-0.png," + "0" * 64 + "\n"),
         "hashes.csv has image 0 of 'dog-0' twice",
     ),
-    "hashes that are none": (lambda row: (row / "hashes.csv").write_text("a,b\n"), "no table of hashes"),
+    "hashes that are none": (lambda row: (row / "hashes.csv").write_text("a,b\n"), "not a table of hashes"),
     "the card": (lambda row: (row / "method.toml").write_text("rank = 1"), "no field 'rank'"),
     "half a result": (
         lambda row: (row / "result.json").write_bytes((row / "result.json").read_bytes()[:500]),
@@ -499,7 +499,7 @@ def test_other_pictures_are_named_and_put_right(check, row, noise, name):
     assert state_of(row) == "self-reported"
     outcome = check("--outputs", noise)
     assert outcome.code == 1
-    assert f"{name} is not what these images give; it was drawn anew." in outcome.out
+    assert f"{name} is not what these images give; it was made again." in outcome.out
     assert (row / name).read_bytes() == good
     assert check("--outputs", noise).code == 0
     assert state_of(row) == "re-scored"
@@ -634,7 +634,7 @@ def test_nothing_is_written_where_no_board_is(run_cli, tiny_suite, row, noise, t
         shutil.copytree(row, tmp_path / f"without-{name}")
         (tmp_path / f"without-{name}" / name).unlink()
         sentence = run_cli("verify", f"without-{name}", "--suite", tiny_suite).sentence
-        assert f"no row of a board (it has no {name})" in sentence
+        assert f"not a row of a board (it has no {name})" in sentence
 
 
 def test_a_row_by_another_way(run_cli, tiny_suite, row, noise, tmp_path, monkeypatch):
@@ -662,13 +662,13 @@ def test_a_page_keeps_its_sounds(run_cli, tiny_suite, noise, clip_folder, tmp_pa
 
 
 def test_what_is_no_row(run_cli, tiny_suite, own_boards, tmp_path):
-    assert "no row of a board" in run_cli("verify", "absent").sentence
-    assert "no row of a board" in run_cli("verify", own_boards / "tiny").sentence
+    assert "not a row of a board" in run_cli("verify", "absent").sentence
+    assert "not a row of a board" in run_cli("verify", own_boards / "tiny").sentence
     sentence = run_cli("verify", own_boards / "tiny/noise").sentence
     assert "the suite 'tiny', which is not built in; give its file with --suite" in sentence
     command = ("verify", own_boards / "tiny/noise", "--suite", tiny_suite, "--outputs", "absent")
     assert "no folder absent" in run_cli(*command).sentence
-    with pytest.raises(A2IBenchError, match="no row"):
+    with pytest.raises(A2IBenchError, match="not a row"):
         verify(tmp_path, load_suite(str(tiny_suite)), None, stage=silent)
 
 

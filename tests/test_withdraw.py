@@ -101,7 +101,7 @@ def test_a_broken_file_brings_no_row_back(board, text):
 def test_a_link_or_pipe_is_not_opened(board, tmp_path):
     (tmp_path / "elsewhere").write_text(json.dumps({"when": "2026-01-01", "why": "x"}))
     (board / "noise/withdrawn.json").symlink_to(tmp_path / "elsewhere")
-    assert "no plain file" in load_board(board).broken["noise"]
+    assert "not a plain file" in load_board(board).broken["noise"]
 
 
 def test_what_can_not_be_withdrawn(take_out, board, tmp_path):

@@ -1,4 +1,4 @@
-"""What a submission says of itself: the method's card, the name of its row, and for a method of ours its run."""
+"""The card of a submission (``method.toml``), the name of its row, and the record of a run (``run.json``)."""
 
 import json
 import re
@@ -131,7 +131,7 @@ def slug_of(name: str) -> str:
     Raises
     ------
     A2IBenchError
-        If nothing is left, or the name stands for something else.
+        If nothing is left, or the name is reserved.
 
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
@@ -141,7 +141,7 @@ def slug_of(name: str) -> str:
     if len(slug) > LONGEST_SLUG:
         raise A2IBenchError(f"The name {shown(name)} is longer than {LONGEST_SLUG} characters; give a shorter --name.")
     if slug in _RESERVED:
-        raise A2IBenchError(f"The name {shown(name)} stands for something else; give another with --name.")
+        raise A2IBenchError(f"The name {shown(name)} is reserved; give another with --name.")
     return slug
 
 

@@ -1,4 +1,4 @@
-"""Who may change a board: one at a time, and what a killed one left is swept away."""
+"""The lock of a board, so that one process changes it at a time; what killed ones left is deleted."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def board_lock(board: Path) -> Iterator[None]:
         board.mkdir(parents=True, exist_ok=True)
         place = board.resolve() / ".lock"
         if place.is_symlink() or (place.exists() and not place.is_file()):
-            raise A2IBenchError(f"{place} is no plain file; take it away: a2ibench locks the board with a file there.")
+            raise A2IBenchError(f"{place} is not a plain file; delete it: a2ibench locks the board with a file there.")
         # All who may write into the folder may lock it.
         lock = FileLock(place, timeout=_LOCK_SECONDS, is_singleton=True, mode=0o664)
         lock.acquire()

@@ -71,7 +71,7 @@ def told_by(folder: Path) -> dict[str, Any]:
         found = json.loads(read_limited(Path(os.path.realpath(folder / "result.json")), RESULT_BYTES))
         return found if isinstance(found, dict) else {}
     except FileNotFoundError:
-        raise A2IBenchError(f"{folder} is no row of a board (it has no result.json); give BOARD/METHOD.") from None
+        raise A2IBenchError(f"{folder} is not a row of a board (it has no result.json); give BOARD/METHOD.") from None
     except (ValueError, RecursionError):
         return {}
 
@@ -97,9 +97,7 @@ def load_sanity(board: Path, broken: Literal["nothing", "raise"] = "nothing") ->
             return []
         if isinstance(error, A2IBenchError):
             raise
-        raise A2IBenchError(
-            f"{path} holds no sanity rows; take it away, and 'a2ibench submit' makes it anew."
-        ) from None
+        raise A2IBenchError(f"{path} holds no sanity rows; delete it, and 'a2ibench submit' makes it again.") from None
 
 
 def write_sanity(board: Path, rows: Sequence[Result]) -> None:
@@ -133,4 +131,4 @@ def read_hashes(path: Path) -> list[Hashed]:
     except OSError as error:
         raise A2IBenchError(f"{path} can't be read: {error.strerror or error}.") from None
     except (ValueError, csv.Error) as error:
-        raise A2IBenchError(f"{path} is no table of hashes ({error}).") from None
+        raise A2IBenchError(f"{path} is not a table of hashes ({error}).") from None

@@ -46,7 +46,7 @@ class Entry:
     card: "MethodCard"
     state: str
     run: "RunRecord | None" = None
-    """Which of our methods drew the images, as its ``run.json`` says."""
+    """Which of our methods generated the images, as its ``run.json`` says."""
     withdrawn: Withdrawal | None = None
     """When it was withdrawn, and why."""
     values: Mapping[str, FloatArray] = field(default_factory=dict, repr=False, compare=False)
@@ -246,7 +246,7 @@ _ANYTHING = (A2IBenchError, OSError, ValueError, ArithmeticError, RecursionError
 
 def _why(error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return f"It can't be read ({reason}); submit it again, or take the folder away."
+    return f"It can't be read ({reason}); submit it again, or delete the folder."
 
 
 def _fits(score: Score, columns: Mapping[str, Score]) -> bool:
@@ -311,7 +311,7 @@ def _entry(folder: Path) -> Entry:
     from a2ibench.board.card import MethodCard, RunRecord
 
     _check_files(folder)
-    absent = f"{folder.name} has no result.json; submit it again, or take the folder away."
+    absent = f"{folder.name} has no result.json; submit it again, or delete the folder."
     result = load_result(folder / "result.json", absent, wrap=False)
     values = _values(result)
     _check_range(result, values)
@@ -338,7 +338,7 @@ def _check_files(folder: Path) -> None:
         except FileNotFoundError:
             continue
         if not stat.S_ISREG(kind.st_mode):
-            raise A2IBenchError(f"{folder / name} is no plain file; put the file itself there.")
+            raise A2IBenchError(f"{folder / name} is not a plain file; put the file itself there.")
         if kind.st_size > most:
             raise A2IBenchError(f"{folder / name} is larger than {most >> 20} MiB; it is not what it should be.")
 

@@ -1,4 +1,4 @@
-"""How far a row was verified: the states, and ``verified.json``, which tells of one verification."""
+"""The states of verification, and ``verified.json``, which records one verification."""
 
 from hashlib import sha256
 from pathlib import Path

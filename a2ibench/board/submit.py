@@ -180,12 +180,12 @@ def _row_problems(folder: Path, outputs: Outputs, card: MethodCard, replace: boo
     if not os.path.lexists(folder):
         return []
     if folder.is_symlink() or not (folder / "result.json").is_file() or not (folder / "hashes.csv").is_file():
-        return [f"{folder} stands there and is no row of a board; give another --name."]
+        return [f"{folder} exists and is not a row of a board; give another --name."]
     gone = withdrawal_of(folder)
     if gone is not None:  # not even by --replace: what was withdrawn does not come back by accident
         return [
-            f"The row {folder.name!r} was withdrawn on {gone.when} ({gone.why}); give another --name, or take its "
-            "withdrawn.json away to undo that."
+            f"The row {folder.name!r} was withdrawn on {gone.when} ({gone.why}); give another --name, or delete its "
+            "withdrawn.json to undo that."
         ]
     if replace:
         return []

@@ -44,7 +44,7 @@ def withdrawal_of(row: Path) -> Withdrawal | None:
         return None
     except (ValidationError, RecursionError):
         raise A2IBenchError(
-            f"{path} does not say when the row was withdrawn, and why; write it anew, or take it away."
+            f"{path} does not say when the row was withdrawn, and why; write it again, or delete it."
         ) from None
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 
 def main() -> None:
-    """Run the command line: one sentence and exit code 2 for what the user can mend, 130 after Ctrl-C."""
+    """Run the command line: one sentence and exit code 2 for what the user can fix, 130 after Ctrl-C."""
     usual, sys.unraisablehook = sys.unraisablehook, _heard
     try:
         _run()

@@ -208,7 +208,7 @@ def withdraw(
     folder, clips = _board_of(suite or before["suite"], data or before["data"], board or before["board"])
     row = take_out(folder, name, why)
     _rendered(folder, clips, before["metric"])
-    note(f"{row} is out of the ranks; its files stay. To undo it, take {row / 'withdrawn.json'} away.")
+    note(f"{row} is out of the ranks; its files stay. To undo it, delete {row / 'withdrawn.json'}.")
 
 
 def _board_of(suite: str, data: Path | None, boards: Path) -> "tuple[Path, ClipSet | None]":

@@ -1,4 +1,4 @@
-"""The commands that look: compare, list, doctor, schema."""
+"""The commands that only read: compare, list, doctor, schema."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -104,7 +104,7 @@ def page(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the page for raters anew, after study.toml was edited."""
+    """Write the page for raters again, after study.toml was edited."""
     from a2ibench.rating.render import write_page
     from a2ibench.rating.study import Study
 
@@ -138,7 +138,7 @@ def invite(
     if (raters is None) == (not rater):
         raise A2IBenchError("Give either --raters NUMBER or --rater NAME.")
     if not url.startswith(("http://", "https://")):
-        raise A2IBenchError(f"{url!r} is no address; write for example http://192.168.1.5:8000.")
+        raise A2IBenchError(f"{url!r} is not an address; write for example http://192.168.1.5:8000.")
     with closing(Store(study, Study.load(study))) as store:
         secrets = store.invite(rater or store.next_raters(raters or 0))
     links = {name: f"{url.rstrip('/')}/r/{secret}/" for name, secret in secrets.items()}

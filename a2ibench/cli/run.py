@@ -148,7 +148,7 @@ def generate(
             folder,
             device=where,
             batch_size=batch_size,
-            advance=stage("draw", len(clips)),
+            advance=stage("generate", len(clips)),
             fresh=fresh,
         )
     if as_json:
@@ -179,7 +179,7 @@ def train(
     device: DeviceOption = "auto",
     checkpoint_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps.")] = 200,
     resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin anew.")
+        bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin again.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:

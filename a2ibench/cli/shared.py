@@ -56,7 +56,7 @@ DeviceOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Clips per batch.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="The run folder; by default runs/SUITE/METHOD.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Make everything in the run folder anew.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Make everything in the run folder again.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of tables.")]
 WeightsOption = Annotated[
     list[str] | None,

@@ -1,7 +1,7 @@
 """BEATs, the audio transformer whose features AudioToken reads: Kaldi filter banks, patches, 12 blocks.
 
-The architecture is that of "BEATs: Audio Pre-Training with Acoustic Tokenizers" (arXiv 2212.09058), written
-anew after the reference in microsoft/unilm, folder ``beats`` (Copyright (c) 2022 Microsoft, MIT licence;
+The architecture is that of "BEATs: Audio Pre-Training with Acoustic Tokenizers" (arXiv 2212.09058),
+reimplemented after the reference in microsoft/unilm, folder ``beats`` (Copyright (c) 2022 Microsoft, MIT licence;
 there based on fairseq). A published ``model`` state dict loads strictly, key for key. Only what the published
 checkpoints use is here: post-norm blocks, GELU, relative positions; `BeatsConfig.from_dict` refuses the rest.
 The reference's training regularisers (dropouts, layer drop, gradient decay per layer) are left out: they are

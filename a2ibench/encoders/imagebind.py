@@ -359,7 +359,7 @@ def _waveform(item: Any, index: int) -> Tensor:
             f"batch has the shape {list(waveform.shape)}; leave it out or give more."
         )
     if not np.isfinite(waveform).all():
-        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it anew.")
+        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it again.")
     return torch.from_numpy(waveform)[None]
 
 

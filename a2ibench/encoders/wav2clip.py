@@ -1,7 +1,7 @@
 """Wav2CLIP: sounds into the space of CLIP ViT-B/32's images.
 
 Wu et al., "Wav2CLIP: Learning Robust Audio Representations From CLIP" (arXiv 2110.11499); code and checkpoint
-descriptinc/lyrebird-wav2clip (MIT). The network is written anew because the package needs torchaudio, whose
+descriptinc/lyrebird-wav2clip (MIT). The network is reimplemented because the package needs torchaudio, whose
 last release breaks beside current torch, and because the package normalises over the whole batch, so that a
 clip's row depends on its neighbours. One clip at a time both give the same bits
 (``tests/fixtures/wav2clip.md``).
@@ -176,7 +176,7 @@ def _waveform(item: Any, index: int) -> Float32:
             f"item {index} of the batch has the shape {list(waveform.shape)}; leave it out or give more."
         )
     if not np.isfinite(waveform).all():
-        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it anew.")
+        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it again.")
     return waveform
 
 

@@ -1,4 +1,4 @@
-"""The noun `Medium`: how files of one kind are read, checked, written, drawn small and shown in a page."""
+"""What a `Medium` is: how files of one kind are read, checked, written, and shown small and in pages."""
 
 import stat
 from collections.abc import Callable, Iterator
@@ -70,12 +70,12 @@ def check_file(path: Path, what: str) -> None:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in its name
-        raise refusal(f"The {what} file {path} does not exist; mend its path in clips.csv.") from None
+        raise refusal(f"The {what} file {path} does not exist; fix its path in clips.csv.") from None
     except OSError as error:  # a name too long, a folder that one may not enter
         raise refusal(f"The {what} file {path} can't be read: {said(error)}.") from None
     if stat.S_ISDIR(found.st_mode):
-        raise refusal(f"The {what} file {path} does not exist: a folder stands there; mend its path in clips.csv.")
+        raise refusal(f"The {what} file {path} does not exist: it is a folder; fix its path in clips.csv.")
     if not stat.S_ISREG(found.st_mode):
-        raise refusal(f"The {what} file {path} is no plain file (a pipe or a device); put the file itself there.")
+        raise refusal(f"The {what} file {path} is not a plain file (a pipe or a device); put the file itself there.")
     if found.st_size == 0:
         raise refusal(f"The {what} file {path} is empty; make it again.")

@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes, and whether all of it is there: names and endings are not believed."""
+"""Detect what a file is by its first bytes, and whether it is complete; its name is not trusted."""
 
 from collections.abc import Callable
 from pathlib import Path

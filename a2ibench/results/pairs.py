@@ -1,4 +1,4 @@
-"""Is A better than B? The one answer, for `compare`, boards and the paper's table alike. Pure: arrays in, pairs out.
+"""Is A better than B? The one answer, for `compare`, boards and the paper's table. Pure: arrays in, pairs out.
 
 What is decided here, once:
 

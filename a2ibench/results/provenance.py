@@ -1,4 +1,4 @@
-"""With what a result was made: versions, commit, device, times."""
+"""The provenance of a result: versions, commit, device, times."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Make a method's images: what is missing in the run folder, in batches, each written whole or not at all."""
+"""Generate a method's images: those missing in the run folder, in batches, each written atomically."""
 
 import json
 import re
@@ -76,9 +76,9 @@ def generate(
     may change the last bits of a sum: so an image is the same, to the bit, in one go, in two halves or after
     a kill. Where a GPU has too little memory for it, it is halved, and a warning says so.
 
-    An image with a number that is not finite is drawn once more with another seed; ``failures.json`` in `out`
+    An image with a number that is not finite is generated once more with another seed; ``failures.json`` in `out`
     keeps which clips that befell, and for which it did not help. ``images.sha256`` holds the hash of each image (as
-    ``sha256sum -c`` reads it): one that was damaged since is made anew.
+    ``sha256sum -c`` reads it): one that was damaged since is made again.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def generate(
 
 
 class _Drawing:
-    """A loaded method that draws batches of one size, which shrinks where the memory does not hold it."""
+    """A loaded method that generates batches of one size, which shrinks where the memory does not hold it."""
 
     def __init__(self, run: Run, device: str, size: int):
         self.run, self.size = run, size

@@ -86,7 +86,7 @@ def _check_option(name: str, value: Any, default: Any) -> None:
     else:
         fits, wanted = isinstance(value, str) or value is default, "a text"
     if not fits:
-        raise A2IBenchError(f"The option {name!r} wants {wanted}; found {value!r}.")
+        raise A2IBenchError(f"The option {name!r} must be {wanted}; found {value!r}.")
 
 
 def device_of(name: str) -> str:

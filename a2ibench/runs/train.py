@@ -1,4 +1,4 @@
-"""`a2ibench train`: from a suite and a folder of clips to the trainer of a method."""
+"""`a2ibench train`: run the trainer of a method with a suite's networks and a folder of clips."""
 
 from collections.abc import Mapping
 from pathlib import Path

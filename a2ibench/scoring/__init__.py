@@ -1,1 +1,1 @@
-"""From files to features to scores."""
+"""Scoring: from files to features to scores."""

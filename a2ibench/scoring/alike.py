@@ -1,4 +1,4 @@
-"""What outputs and clips are, beside their scores: which are the same, which copy a reference, how they are stored."""
+"""Count how many outputs are distinct, copy a reference, and in which formats and sizes they are."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

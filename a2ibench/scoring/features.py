@@ -25,7 +25,7 @@ class FeatureCache:
     """The features of one encoder on disk: content digest → float32 array of any shape, with a checksum.
 
     SQLite, because several processes may score at once and a kill must not lose or break what is stored. A disk can
-    break it all the same: what does not match its checksum counts as absent, and is computed anew.
+    break it all the same: what does not match its checksum counts as absent, and is computed again.
     """
 
     def __init__(self, encoder_id: str, folder: Path | None = None):

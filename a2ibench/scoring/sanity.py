@@ -1,4 +1,4 @@
-"""Sanity entries: what every method is read against. Computed once per clips, encoders and metrics, then cached."""
+"""Sanity entries: chance and ceiling, beside which every method is read. Computed once, then cached."""
 
 import hashlib
 import json

@@ -221,7 +221,7 @@ class Suite:
             part = self.part(alias)
             if name in own:
                 if not own[name].exists():
-                    raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; mend the path.")
+                    raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; fix the path.")
                 path, digest = own[name], _digest(own[name], part.is_folder)
             else:
                 path, digest = part.resolve()

@@ -1,4 +1,4 @@
-"""What a task is: what is given, what is made, and what it is scored and asked about. Pure data."""
+"""What a task is: what is given, what is made, how it is scored, what raters are asked. Pure data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

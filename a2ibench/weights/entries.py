@@ -1,4 +1,4 @@
-"""Every published weights file: where it comes from, its hash and licence; one entry each in ``checkpoints.toml``."""
+"""The entries of ``checkpoints.toml``: source, hash, size and licence of every published weights file."""
 
 import tomllib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Every published weights file: where it comes from, its hash and licence, and how it gets here.
+"""Find, download and verify published weights.
 
 One entry each in ``checkpoints.toml``. `locate` finds a file or downloads it: https only, resumable, verified
 by sha256 while it streams, renamed into place only when it is right. Nothing here imports torch or the hub
@@ -111,24 +111,24 @@ def verify(path: Path, checkpoint: Checkpoint) -> str:
         With what was expected and what was found.
 
     """
-    mend = f"delete it, get it anew from {checkpoint.source}, and check it with `a2ibench doctor`"
+    fix = f"delete it, download it again from {checkpoint.source}, and check it with `a2ibench doctor`"
     if checkpoint.is_folder:
         for file in checkpoint.files:
             if not (path / file).is_file():
-                raise A2IBenchError(f"{path} has no {file}, which {checkpoint.name} needs; {mend}.")
+                raise A2IBenchError(f"{path} has no {file}, which {checkpoint.name} needs; {fix}.")
             if file.endswith(".safetensors") and not _is_whole(path / file):
-                raise A2IBenchError(f"{path / file} is truncated, as by a download that was stopped; {mend}.")
+                raise A2IBenchError(f"{path / file} is truncated, as by a download that was stopped; {fix}.")
         return ""
     if not path.is_file():
-        raise A2IBenchError(f"{path} is not a file; {mend}.")
+        raise A2IBenchError(f"{path} is not a file; {fix}.")
     found = path.stat().st_size
     if checkpoint.bytes is not None and found != checkpoint.bytes:
         what = "is truncated" if found < checkpoint.bytes else "is too long"
-        raise A2IBenchError(f"{path} {what}: {found} bytes, expected {checkpoint.bytes}; {mend}.")
+        raise A2IBenchError(f"{path} {what}: {found} bytes, expected {checkpoint.bytes}; {fix}.")
     sha256 = _known_sha256(path)
     git_blob = _git_blob(path) if checkpoint.git_blob else ""
     if fault := _hash_fault(checkpoint, sha256, git_blob):
-        raise A2IBenchError(f"{path} has {fault}; {mend}.")
+        raise A2IBenchError(f"{path} has {fault}; {fix}.")
     return sha256
 
 

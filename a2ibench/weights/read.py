@@ -41,7 +41,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # both libraries raise many kinds for a broken file
         raise A2IBenchError(
             f"The weights {path} ({path.stat().st_size} bytes) cannot be read ({first_sentence(error)}), "
-            "as it is truncated or not plain weights; get it anew and check it with `a2ibench doctor`."
+            "as it is truncated or not plain weights; download it again and check it with `a2ibench doctor`."
         ) from error
     if not isinstance(content, dict):
         raise A2IBenchError(f"The weights file {path} holds a {type(content).__name__}, not a state dict.")

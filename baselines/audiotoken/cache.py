@@ -1,4 +1,4 @@
-"""What is computed once per training clip, on disk: arrays with a row per clip, and a checksum of each row."""
+"""The cache of features and latents of training clips: arrays with a row and a checksum per clip."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -83,7 +83,7 @@ def _sum(row: NDArray[Any]) -> int:
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> "np.memmap[Any, Any]":
-    """Map an array's file; what stands there and is no such file is made anew."""
+    """Map an array's file; what stands there and is no such file is made again."""
     start = BytesIO()
     np.lib.format.write_array_header_1_0(
         start, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

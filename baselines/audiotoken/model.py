@@ -1,4 +1,4 @@
-"""AudioToken put together: BEATs hears, the embedder makes a token, Stable Diffusion draws."""
+"""AudioToken put together: BEATs features, embedder, Stable Diffusion."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

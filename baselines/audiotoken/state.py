@@ -1,4 +1,4 @@
-"""What a training keeps in its folder, and goes on from: whose it is, its last checkpoint, and the weights it made."""
+"""The state of a training in its folder: settings, last checkpoint, final weights."""
 
 import hashlib
 import json
@@ -28,20 +28,20 @@ def claim(out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str)
 
     """
     if (out / "tensorboard").is_symlink():
-        raise A2IBenchError(f"{out / 'tensorboard'} is a link, and a training is kept inside its folder; take it away.")
+        raise A2IBenchError(f"{out / 'tensorboard'} is a link, and a training is kept inside its folder; delete it.")
     mark = out / "train.json"
     wanted = {**settings, "clips": clips.digest, "networks": networks}
-    found = read_json(mark, "give --fresh to begin anew")
+    found = read_json(mark, "give --fresh to begin again")
     if found is None:
         write_bytes(mark, json.dumps(wanted, indent=1, sort_keys=True).encode())
         return
     if not isinstance(found, dict):
-        raise A2IBenchError(f"{mark} is broken; give --fresh to begin anew.")
+        raise A2IBenchError(f"{mark} is broken; give --fresh to begin again.")
     differing = sorted(k for k, v in wanted.items() if found.get(k) != v)
     if differing:
         raise A2IBenchError(
             f"{out} holds a training with other settings ({', '.join(differing)}); "
-            "give another --out, or --fresh to begin anew."
+            "give another --out, or --fresh to begin again."
         )
 
 
@@ -69,7 +69,7 @@ def finished(out: Path) -> Path | None:
     if not whole:
         raise A2IBenchError(
             f"{final} is damaged, it is not what the training wrote; put the whole file back, or give --fresh to train "
-            "anew."
+            "again."
         )
     return final
 
@@ -127,7 +127,7 @@ def read_checkpoint(out: Path) -> dict[str, Any] | None:
     if hashlib.sha256(data).digest() != digest:
         raise A2IBenchError(
             f"{file} is damaged, it is not what the training wrote; put the whole file back, or give --fresh to begin "
-            "anew."
+            "again."
         )
     content: dict[str, Any] = torch.load(BytesIO(data), weights_only=True, map_location="cpu")
     return content

@@ -149,7 +149,7 @@ class Examples:
         square = image.crop((left, top, left + side, top + side)).resize((size, size))
         pixels = torch.from_numpy(np.asarray(square, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1)
         posterior = vae.encode(pixels[None].to(vae.device, vae.dtype)).latent_dist
-        # Contiguous, as noise like it is drawn in the order of its memory: the same for moments kept or made anew.
+        # Contiguous, as noise like it is drawn in the order of its memory: the same for moments kept or made again.
         moments: NDArray[np.float32] = torch.cat([posterior.mean, posterior.std]).float().cpu().contiguous().numpy()
         return moments
 

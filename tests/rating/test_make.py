@@ -379,7 +379,7 @@ def test_the_command_line_makes_a_study(run_cli, rating_data, tmp_path, monkeypa
         (("page", "x"), "There is no x/study.toml"),
         (("serve", "x"), "There is no x/study.toml"),
         (("invite", "x"), "either --raters NUMBER or --rater NAME"),
-        (("invite", "x", "--raters", "2", "--url", "ftp://x"), "is no address"),
+        (("invite", "x", "--raters", "2", "--url", "ftp://x"), "is not an address"),
     ],
 )
 def test_wrong_use_is_one_sentence(run_cli, arguments, pattern):

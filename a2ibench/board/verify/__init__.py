@@ -1,4 +1,4 @@
-"""Verify a row of a board: the files against each other, the images against the hashes, the scores, the images anew.
+"""Verify a row of a board: its files, the images' hashes, the scores, and the images made again.
 
 Each check that holds lifts the row's state: self-reported, hash-checked, re-scored, re-generated. What does not
 hold is named, and then the row is self-reported. A row is a stranger's: its files are read as such.

@@ -1,4 +1,4 @@
-"""Verify a row of a board: put together what the checks find, and write it down."""
+"""Run all checks of a row, and write down what they find."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Checks of a row's files among themselves and against the clips: nothing is computed from images here."""
+"""Checks of a row's files against each other and against the clips; no image is read."""
 
 import csv
 import io

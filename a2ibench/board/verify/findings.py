@@ -1,4 +1,4 @@
-"""What a check finds: checks are functions that yield findings, and one place puts them together."""
+"""The findings of checks: checks are functions that yield findings, and one function collects them."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A small picture of the row that was drawn anew, and its sha256."""
+    """A small picture of the row that was made again, and its sha256."""
 
     name: str
     sha256: str

@@ -1,4 +1,4 @@
-"""Checks of a row's images: their hashes, their scores, the small pictures of them, and the making of them."""
+"""Checks of a row's images: hashes, scores, small pictures, and whether the method makes the same images again."""
 
 import tempfile
 from collections.abc import Iterator
@@ -115,7 +115,7 @@ def _made_again(row: Row, tools: Tools, stack: ExitStack) -> Check[Path | None]:
             folder,
             device=tools.device,
             batch_size=tools.batch_size,
-            advance=tools.stage("draw again", len(tools.clips)),
+            advance=tools.stage("generate again", len(tools.clips)),
         )
     except (A2IBenchError, RuntimeError, ValueError) as error:  # options that the networks do not take
         yield Remark(f"{why} {type(error).__name__}, {error}")
@@ -165,13 +165,13 @@ def _check_pictures(row: Row, given: Outputs, clips: ClipSet, tools: Tools) -> I
                 continue
             if drawn is None:
                 (row.folder / name).unlink()
-                yield Problem(f"{name} is of no image of this row, and was taken away.")
+                yield Problem(f"{name} is of no image of this row, and was deleted.")
                 continue
             write_bytes(row.folder / name, drawn)
             yield Drawn(name, sha256(drawn).hexdigest())
             if there is None:
-                yield Remark(f"{name} was missing and was drawn anew.")
+                yield Remark(f"{name} was missing and was made again.")
             elif same_machine(row.result, tools.device):
-                yield Problem(f"{name} is not what these images give; it was drawn anew.")
+                yield Problem(f"{name} is not what these images give; it was made again.")
             else:
-                yield Remark(f"{name} is not to the bit what these images give here; it was drawn anew.")
+                yield Remark(f"{name} is not to the bit what these images give here; it was made again.")

@@ -1,4 +1,4 @@
-"""A row to be verified: where it is, which suite and clips it is of, and its files once they agree."""
+"""Find a row to be verified, its suite and clips, and load its files once they agree."""
 
 import os
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def find_row(folder: Path) -> Path:
         return place
     if lacking != [*_NEEDED] and any((place / task.folder).is_dir() for task in tasks().values()):
         raise A2IBenchError(f"{folder} is a run and no row of a board; put it onto one with 'a2ibench submit' first.")
-    raise A2IBenchError(f"{folder} is no row of a board (it has no {lacking[0]}); give BOARD/METHOD.")
+    raise A2IBenchError(f"{folder} is not a row of a board (it has no {lacking[0]}); give BOARD/METHOD.")
 
 
 def board_of(row: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""When two values agree, and how to say that they do not."""
+"""Compare two values as verification does, and say how they differ."""
 
 from math import isclose
 from typing import Any

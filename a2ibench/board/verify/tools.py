@@ -1,4 +1,4 @@
-"""With what a row is verified."""
+"""What all checks of a row share: suite, clips, device, batch size, progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

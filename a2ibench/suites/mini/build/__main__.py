@@ -1,6 +1,6 @@
 """``python -m a2ibench.suites.mini.build``: train every network of the mini suite, check it, write its weights.
 
-Resumes where it was stopped. ``--only NAME`` makes one network anew (``--work`` keeps what the others made).
+Resumes where it was stopped. ``--only NAME`` makes one network again (``--work`` keeps what the others made).
 """
 
 import argparse
@@ -286,7 +286,7 @@ def _accuracy(logits: Tensor, bank: Bank) -> float:
 def main() -> None:
     """Read the arguments and build."""
     parser = argparse.ArgumentParser(prog="python -m a2ibench.suites.mini.build", description=__doc__)
-    parser.add_argument("--only", choices=NETS, help="make only this network anew")
+    parser.add_argument("--only", choices=NETS, help="make only this network, again")
     parser.add_argument("--work", type=Path, default=cache_dir() / "mini-build", help="checkpoints, logs, banks")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The mini suite's eyes and ears: tokenizer, CLIP, Wav2CLIP, classifier, Inception and BEATs."""
+"""The mini suite's tokenizer, CLIP, Wav2CLIP, classifier, Inception and BEATs."""
 
 import json
 from pathlib import Path
