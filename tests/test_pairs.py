@@ -9,15 +9,25 @@ from scipy import stats as scipy_stats
 from test_compare import result
 
 from a2ibench.board.standings import Standing, _ranked
+from a2ibench.errors import A2IBenchError
 from a2ibench.metrics.stats import bca_interval, holm
 from a2ibench.paper import table1
-from a2ibench.results.pairs import ALPHA, NO_ERROR, Pair, by_clip, by_error, of_results, set_difference
+from a2ibench.paper.tables import footnotes
+from a2ibench.results.pairs import ALPHA, NO_ERROR, Pair, alike, by_clip, by_error, of_results, set_difference
 from a2ibench.show.compare import compare_results
 
 METHODS = ("audiotoken", "imagebind", "wav2clip")  # in the paper's order by AIS
 RNG = np.random.default_rng(0)
 HARD = RNG.normal(50, 15, 60)
 VALUES = np.stack([HARD + shift + RNG.normal(0, 6, 60) for shift in (4, 0, -1)], axis=1)
+
+GOLDEN_SMALL = (3.5, 1.542353505415, 5.5)
+GOLDEN = (
+    1.688605159687,
+    -0.592859115718,
+    3.856869344527,
+    0.13850402832,
+)  # difference, low, high, p of the second against the third
 
 
 def standing(score, values=None) -> Standing:
@@ -99,6 +109,33 @@ def test_turned_is_the_second_against_the_first():
 def test_a_result_without_an_error_is_not_compared():
     known, bare = result("sd-text", fid=10.0, AIS=[1.0]), result("wav2clip", AIS=[1.0])
     assert of_results("FID", [known, bare]) == {}
+
+
+@pytest.mark.parametrize("other", [{"signature": "v:1|clips:59/60"}, {"digest": "e"}])
+def test_only_equal_signatures_and_clips_are_compared(other):
+    """One row of another protocol, as where clips failed, is compared with none, and changes nothing for the others."""
+    rows = [result(name, AIS=list(VALUES[:, place])) for place, name in enumerate(METHODS)]
+    strange = result("audiotoken-cl", AIS=list(VALUES[:, 0] + 9), **other)
+    with pytest.raises(A2IBenchError, match="audiotoken and audiotoken-cl have different signatures or clips in AIS"):
+        of_results("AIS", [rows[0], strange])
+    with pytest.raises(A2IBenchError):
+        compare_results([rows[0], strange])
+    assert alike("AIS", [strange, *rows]) == rows
+    published = table1.load_published()
+    assert table1.orderings(published, [strange, *rows]) == table1.orderings(published, rows) != []
+    table = table1.build(published, "mini", "mini@1", [*rows, strange], [rows[0]], {})
+    assert "audiotoken-cl: AIS has another signature than most rows', and is compared with none." in footnotes(table)
+    assert "signature" not in " ".join(footnotes(table.model_copy(update={"results": rows})))
+
+
+def test_golden_values():
+    """What must not change unnoticed; the p-values by hand: 2 of 2^n sign vectors, and 2 Phi(-7/3)."""
+    pair = by_clip(np.array([[3.0, 1.0], [5.0, 2.0], [4.0, 3.0], [9.0, 4.0], [8.0, 4.0], [7.0, 1.0]]))[0, 1]
+    assert pair.p_value == 2 / 2**6
+    assert (pair.difference, pair.low, pair.high) == pytest.approx(GOLDEN_SMALL, rel=1e-9)
+    pair = of_results("AIS", [result(name, AIS=list(VALUES[:, place])) for place, name in enumerate(METHODS)])[1, 2]
+    assert pair[:4] == pytest.approx(GOLDEN, rel=1e-9)
+    assert set_difference(10.0, 1.0, 17.0, 2.0)[:4] == pytest.approx((-7, -12.879892, -1.120108, 0.0196308), abs=1e-6)
 
 
 def test_draws_that_are_the_mean_but_for_rounding_count_one_half():

@@ -276,3 +276,15 @@ def test_load_follows_a_link_to_a_run_but_opens_no_pipe_and_no_device(tmp_path, 
     for name in ("pipe.json", "zero.json"):
         with pytest.raises(A2IBenchError, match="it is no file"):
             Result.load(tmp_path / name)
+
+
+def test_results_of_the_first_schema_still_load(made, tmp_path):
+    old = made.model_dump()
+    for key in ("task", "outputs_per_clip", "details", "outputs", "caution"):
+        old.pop(key, None)
+    old |= {"schema_version": 1, "images_per_clip": 2, "categories": {next(iter(old["labels"])): ["bell", "frog"]}}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    found = Result.load(tmp_path / "old.json")
+    assert (found.schema_version, found.task, found.outputs_per_clip) == (2, "audio-to-image", 2)
+    assert found.details["category"] == old["categories"]
+    assert found.scores == made.scores

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import read_limited, write_text
 from a2ibench.results import Result
+from a2ibench.results.result import upgraded
 
 HASHES = ("clip_id", "index", "file", "sha256")
 PICTURES = ("contact.png", "gallery.webp", "gallery.json", "previews.json")
@@ -89,7 +90,7 @@ def load_sanity(board: Path, broken: Literal["nothing", "raise"] = "nothing") ->
     """
     path = board / "sanity.json"
     try:
-        return [Result.model_validate(each) for each in json.loads(read_limited(path, RESULT_BYTES))]
+        return [Result.model_validate(upgraded(each)) for each in json.loads(read_limited(path, RESULT_BYTES))]
     except FileNotFoundError:
         return []
     except (A2IBenchError, OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:

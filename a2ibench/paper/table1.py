@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from a2ibench.results import Result, Score
-from a2ibench.results.pairs import Pair, of_results
+from a2ibench.results.pairs import Pair, alike, of_results
 
 PUBLISHED = Path(__file__).parents[1] / "published" / "audiotoken-table1.toml"
 
@@ -177,11 +177,14 @@ def build(
 
 
 def orderings(published: Published, results: Sequence[Result]) -> list[Ordering]:
-    """Test every pair of rows that the paper orders, metric by metric; ties of the paper are left out."""
+    """Test every pair of rows that the paper orders, metric by metric.
+
+    Left out are ties of the paper, and rows whose score has another signature than most (as where clips failed).
+    """
     found = []
     for metric, direction in published.better.items():
         sign = 1 if direction == "higher" else -1
-        ours = [result for result in results if any(score.metric == metric for score in result.scores)]
+        ours = alike(metric, results)
         place = {result.method: index for index, result in enumerate(ours)}
         pairs = of_results(metric, ours) if len(ours) > 1 else {}
         rows = [row for row in published.rows if metric in row.scores and row.method in place]

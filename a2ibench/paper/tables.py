@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from a2ibench.paper.table1 import Check, Table1, Verdict
 from a2ibench.results import Result, Score
+from a2ibench.results.pairs import alike
 from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import format_p, format_score
 from a2ibench.text import latex_text, markdown_text
@@ -71,6 +72,13 @@ def footnotes(table: Table1) -> list[str]:
             sentence = f"{'‡ ' if result.missing else ''}{result.method}: {note}"
             if note not in table.sanity[0].notes:
                 found.append(sentence)
+    for metric in table.published.better:
+        apart = {id(result) for result in table.results} - {id(result) for result in alike(metric, table.results)}
+        names = [r.method for r in table.results if id(r) in apart and any(s.metric == metric for s in r.scores)]
+        if names:
+            found.append(
+                f"{', '.join(names)}: {metric} has another signature than most rows', and is compared with none."
+            )
     found += [f"{method} was not run: {reason}" for method, reason in table.absent.items()]
     return [*found, *table.sanity[0].notes]
 

@@ -216,8 +216,7 @@ class Result(Model):
             raise A2IBenchError(f"{path} is not a result file: it is not JSON ({error}).") from None
         if not isinstance(found, dict) or "schema_version" not in found:
             raise A2IBenchError(f"{path} is not a result file: it has no schema_version; 'a2ibench eval' writes one.")
-        if found["schema_version"] == 1:
-            found = _from_schema_1(found)
+        found = upgraded(found)
         if found["schema_version"] != SCHEMA_VERSION:
             raise A2IBenchError(
                 f"{path} has the schema version {found['schema_version']!r}, and this a2ibench reads "
@@ -280,8 +279,10 @@ class Result(Model):
         write_text(path, lines.getvalue())
 
 
-def _from_schema_1(found: dict[str, Any]) -> dict[str, Any]:
-    """Read what the first edition wrote: images were all that there was."""
+def upgraded(found: Any) -> Any:
+    """Turn what the first edition wrote into this schema: images were all that there was; leave all else as it is."""
+    if not isinstance(found, dict) or found.get("schema_version") != 1:
+        return found
     new = {key: value for key, value in found.items() if key not in ("images_per_clip", "categories")}
     if "images_per_clip" in found:
         new["outputs_per_clip"] = found["images_per_clip"]
