@@ -278,7 +278,8 @@ def test_load_follows_a_link_to_a_run_but_opens_no_pipe_and_no_device(tmp_path, 
             Result.load(tmp_path / name)
 
 
-def test_results_of_the_first_schema_still_load(made, tmp_path):
+def test_results_of_the_first_schema_still_load(fields, tmp_path):
+    made = Result(**fields)
     old = made.model_dump()
     for key in ("task", "outputs_per_clip", "details", "outputs", "caution"):
         old.pop(key, None)
