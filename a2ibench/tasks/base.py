@@ -1,7 +1,7 @@
 """What a task is: what is given, what is made, how it is scored, what raters are asked. Pure data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 MediumName = Literal["image", "audio", "video", "text"]
@@ -28,8 +28,6 @@ class Task:
     metrics
         The names of the metrics that are shown unless the user asks for others, in the order of the columns; the
         first one sorts a board.
-    questions
-        What raters are asked, by the name of a study's design.
 
     """
 
@@ -42,7 +40,6 @@ class Task:
     metrics: tuple[str, ...]
     lead: str = ""
     """What a board of the task asks, above its table."""
-    questions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def noun(self) -> str:

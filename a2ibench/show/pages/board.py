@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a2ibench.clips import Clip, ClipSet
+from a2ibench.clips import ClipSet
 from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, Sprite, clip_sprites, load_previews, sample
 from a2ibench.results import Result
 from a2ibench.show.numbers import format_score
@@ -243,13 +243,12 @@ def _island(
     media = Media(board.folder, inline and count <= MOST_CLIPS)
     # In this order they get what room there is: a clip is nothing without its sound.
     task = clips.task if clips is not None else tasks().get(board.task) or get_task(DEFAULT)
-    unknown_clips = [Clip(clip_id, labels.get(clip_id, ""), {}) for clip_id in chosen]
     told = (
         script_clips(list(shown), task, media)
         if shown
         else [
-            {"index": n, "id": c.clip_id, "label": c.label, "audio": None, "text": None, "real": None}
-            for n, c in enumerate(unknown_clips)
+            {"index": n, "id": c, "label": labels.get(c, ""), "audio": None, "text": None, "real": None}
+            for n, c in enumerate(chosen)
         ]
     )
     if clips is not None and count <= MOST_CLIPS:
