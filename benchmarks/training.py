@@ -20,7 +20,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["A2IBENCH_CACHE"] = folder
         from a2ibench.runs.train import train_method
-        from a2ibench.suites.mini.build.test_split import training_clips
+        from a2ibench.suites.mini.build.clips import training_clips
 
         data = training_clips(Path(folder, "clips"), 64)
         found = {}

@@ -1,100 +1,94 @@
-"""The mini suite's build: the training loop resumes exactly; weights are written once each."""
+"""The build of mini@2: a training that was killed ends as one that was not; the narrow classifier; the tokenizer."""
+
+import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
+from a2ibench.encoders.classifier import build_classifier
 from a2ibench.suites.mini import world
-from a2ibench.suites.mini.build.__main__ import half
-from a2ibench.suites.mini.build.data import load_bank
-from a2ibench.suites.mini.build.fit import fit
-from a2ibench.suites.mini.build.perception import build_tokenizer, clip_config
-from a2ibench.suites.mini.build.stable_diffusion import edge_weight
+from a2ibench.suites.mini.build import fit, generators, perception, unclip, vqgan
+from a2ibench.suites.mini.build.data import load_bank, load_videos
 
 
-class KilledError(Exception):
+class _KilledError(Exception):
     pass
 
 
-def toy(tmp_path, name, kill_at=None, ema=0.9):
-    """Fit a line; every batch comes from the step alone. The clock is faked so that every step saves."""
+def _train(work: Path, *, dies_at: int | None = None) -> nn.Module:
     torch.manual_seed(0)
-    module = nn.Linear(1, 1)
-    seen = []
+    module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    calls = itertools.count()
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
-        if kill_at is not None and len(seen) == kill_at:
-            raise KilledError
-        x = torch.from_numpy(rng.standard_normal((8, 1)).astype(np.float32))
-        seen.append(x)
-        return (module(x) - 3 * x).square().mean() + 0 * torch.randn(1).sum()
+        if next(calls) == dies_at:
+            raise _KilledError
+        x = torch.from_numpy(rng.standard_normal((4, 3), dtype=np.float32))
+        return (module(x) - x.sum(1, keepdim=True)).square().mean()
 
-    return fit("line", module, loss, steps=30, lr=0.1, work=tmp_path / name, ema=ema), seen
+    return fit.fit("toy", module, loss, steps=9, lr=0.01, work=work, ema=0.9)
 
 
-def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
-    clock = iter(range(0, 10**6, 100))
-    monkeypatch.setattr("a2ibench.suites.mini.build.fit.time.time", lambda: next(clock))
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    whole, _ = toy(tmp_path, "whole")
-    with pytest.raises(KilledError):
-        toy(tmp_path, "killed", kill_at=17)
-    resumed, seen = toy(tmp_path, "killed")
-    assert len(seen) == 13
-    assert torch.equal(whole.weight, resumed.weight)
+def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=100)
+    monkeypatch.setattr(fit.time, "time", lambda: float(next(clock)))  # so that each step is kept
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    whole = _train(tmp_path / "one").state_dict()
+    with pytest.raises(_KilledError):
+        _train(tmp_path / "two", dies_at=5)
+    assert (tmp_path / "two" / "toy.state.pt").exists()
+    again = _train(tmp_path / "two").state_dict()
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    assert float((tmp_path / "two" / "toy.seconds").read_text()) > 0
+    assert not (tmp_path / "two" / "toy.state.pt").exists()
+
+
+def test_the_narrow_classifier_is_torchvisions_at_64_and_smaller_at_24() -> None:
+    ours = build_classifier({"categories": world.CATEGORIES}).state_dict()
+    theirs = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=12).state_dict()
+    assert {key: value.shape for key, value in ours.items()} == {key: value.shape for key, value in theirs.items()}
+    narrow = build_classifier({"categories": world.CATEGORIES, "width": 24})
+    assert sum(p.numel() for p in narrow.parameters()) < 800_000
+    assert narrow(torch.zeros(2, 3, 64, 64)).shape == (2, 12)
+
+
+def test_likeness_is_zero_for_the_same_image_and_grows_with_blur() -> None:
     torch.manual_seed(0)
-    assert whole.weight.item() > nn.Linear(1, 1).weight.item()  # towards 3
+    alike = vqgan.Likeness(build_classifier({"categories": world.CATEGORIES, "width": 8}))
+    scenes = [world.render(world.draw_scene("afresh", index)) for index in range(4)]
+    images = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) / 127.5 - 1 for image in scenes]).float()
+    blurred = [nn.functional.avg_pool2d(images, size, 1, size // 2) for size in (3, 9)]
+    values = [float(alike(image, images)) for image in (images, *blurred)]
+    assert values[0] == 0
+    assert 0 < values[1] < values[2]
 
 
-def test_a_finished_training_is_not_run_again(tmp_path):
-    (tmp_path / "done").mkdir()
-    first, _ = toy(tmp_path, "done")
-    again, seen = toy(tmp_path, "done")
-    assert not seen
-    assert torch.equal(first.weight, again.weight)
+def test_a_bank_is_drawn_once_and_is_its_scenes(tmp_path: Path) -> None:
+    bank = load_bank(tmp_path, "validation", 4, 2)
+    again = load_bank(tmp_path, "validation", 4, 2)
+    assert bank.scenes == again.scenes
+    np.testing.assert_array_equal(bank.images[3], np.asarray(world.render(bank.scenes[3])))
+    np.testing.assert_allclose(bank.waves(np.array([1]))[0], world.sound(bank.scenes[1]), atol=2e-5)
+    videos = load_videos(tmp_path, "validation", 2)
+    np.testing.assert_array_equal(videos[1][0], bank.images[1])
+    assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_mean_of_the_weights_is_the_result(tmp_path):
-    for name in ("mean", "last"):
-        (tmp_path / name).mkdir()
-    assert not torch.equal(toy(tmp_path, "mean")[0].weight, toy(tmp_path, "last", ema=0.0)[0].weight)
-
-
-def test_half_writes_a_shared_tensor_once():
-    shared = torch.ones(3)
-    kept = half({"a": shared, "b": shared, "count": torch.tensor(4), "c": torch.zeros(2)})
-    assert set(kept) == {"a", "count", "c"}
-    assert kept["a"].dtype == torch.float16
-    assert kept["count"].dtype == torch.int64
-
-
-def test_every_word_of_the_world_is_one_token(tmp_path):
-    from transformers import CLIPTokenizer
-
-    size = build_tokenizer(tmp_path / "tokenizer")
-    tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "tokenizer")
-    for text in (*world.CATEGORIES, *world.LABELS, "a photo of three large police cars"):
-        ids = tokenizer(text)["input_ids"]
-        assert len(ids) == len(text.split()) + 2, text
-        assert max(ids) == ids[-1] == size - 1  # open_clip pools at the highest id
-    assert tokenizer.decode(tokenizer("zebra Ω")["input_ids"], skip_special_tokens=True).strip() == "zebra ω"
-    assert clip_config(size)["text_cfg"]["vocab_size"] == size
-
-
-def test_a_bank_is_drawn_once_and_is_what_the_world_draws(tmp_path):
-    bank = load_bank(tmp_path, "train", 3, 2)
-    assert np.array_equal(bank.images[2], np.asarray(world.render(bank.scenes[2])))
-    assert np.abs(bank.waves(np.array([1]))[0] - world.sound(bank.scenes[1])).max() < 1e-4
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    load_bank(tmp_path, "train", 3, 2)
-    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-
-
-def test_edges_weigh_more_than_plains():
-    image = torch.full((1, 3, 8, 8), -1.0)
-    image[..., 4:] = 1.0
-    weight = edge_weight(image)[0, 0]
-    assert weight[0, 0] == 1
-    assert weight[0, 3] == weight[0, 4] == 9
+def test_the_suite_file_says_what_the_build_builds() -> None:
+    suite = generators.SUITE
+    model = suite["encoders"]["clip"]["model"]
+    assert perception.clip_config(model["text_cfg"]["vocab_size"]) == model
+    classifier = suite["encoders"]["classifier"]
+    assert tuple(classifier["categories"]) == world.CATEGORIES
+    assert classifier["width"] == perception.CLASSIFIER_WIDTH
+    assert suite["encoders"]["inception"]["classes"] == len(world.KINDS)
+    beats = suite["parts"]["beats"]["config"]
+    assert {key: getattr(perception.MINI_BEATS, key) for key in beats} == beats
+    assert suite["parts"]["vqgan"]["config"] == vqgan.CONFIG
+    assert suite["parts"]["imagebind"]["config"] == unclip.TOWER
+    assert (suite["name"], suite["version"]) == ("mini", 2)

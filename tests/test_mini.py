@@ -76,8 +76,10 @@ def test_real_images_are_the_ceiling_and_shuffled_ones_are_chance(runs):
 
 @pytest.mark.slow
 def test_the_sound_says_more_than_the_label(runs):
-    everything, kind = values(runs["drawn afresh: kind, count, size"]), values(runs["drawn afresh: kind only"])
+    everything = values(runs["drawn afresh: kind, count, size, place"])
+    counted, kind = values(runs["drawn afresh: kind and count"]), values(runs["drawn afresh: kind only"])
     assert everything["AIS.same-class"] - kind["AIS.same-class"] > 30
+    assert everything["AIS.same-class"] > counted["AIS.same-class"] > kind["AIS.same-class"]
     assert abs(kind["AIS.same-class"] - 50) < 6
 
 

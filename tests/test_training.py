@@ -425,7 +425,7 @@ def test_a_suite_without_training_clips_says_so(run_cli, tiny_suite):
 
 
 def test_training_clips_that_were_damaged_are_drawn_anew(tmp_path):
-    from a2ibench.suites.mini.build.test_split import training_clips
+    from a2ibench.suites.mini.build.clips import training_clips
 
     folder = training_clips(tmp_path / "clips", 2)
     whole = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -1,199 +1,113 @@
-"""The mini world: drawn again from seeds alone, and what is said to be seen and heard really is."""
-
-import csv
+"""The second mini world: sound, image, video, captions and onsets of one scene agree, and splits are as told."""
 
 import numpy as np
 import pytest
-from PIL import Image
-from scipy import ndimage
 
-from a2ibench.clips import load_clips, read_audio
-from a2ibench.suites.mini import TEST, test_scenes, world
-from a2ibench.suites.mini.build.test_split import CLIPS_PER_KIND
-from a2ibench.suites.mini.build.test_split import test_scenes as drawn_test_scenes
-from a2ibench.suites.mini.world import KINDS, Scene
+from a2ibench.suites.mini import world
 
-test_scenes.__test__ = drawn_test_scenes.__test__ = False  # not tests, for all their names
-FLAT = (255, 0, 255)
-INDEX = {kind.name: number for number, kind in enumerate(KINDS)}
-EVERY_KIND = pytest.mark.parametrize("kind", range(len(KINDS)), ids=list(INDEX))
+SCENES = [world.draw_scene("afresh", index) for index in range(40)]
+PAIRS = [world.draw_scene("test-two", index) for index in range(40)]
 
 
-def seen(scene):
-    """Where objects are: ``[64, 64]`` bool, for a world whose background is flat."""
-    return (np.asarray(world.render(scene)) != FLAT).any(axis=2)
+def test_a_scene_is_drawn_alone_and_again_the_same() -> None:
+    for split in ("train", "validation-two", "tail", "held-out"):
+        first, again = world.draw_scene(split, 7), world.draw_scene(split, 7)
+        assert first == again
+        assert first.onsets == again.onsets
+        np.testing.assert_array_equal(world.sound(first), world.sound(again))
+        np.testing.assert_array_equal(np.asarray(world.render(first)), np.asarray(world.render(again)))
+    assert world.draw_scene("train", 7) != world.draw_scene("validation", 7)
 
 
-@pytest.fixture
-def flat(monkeypatch):
-    """Take the backgrounds away."""
-    size = world._CANVAS
-    monkeypatch.setattr(world, "_background", lambda place, time, rng: Image.new("RGB", (size, size), FLAT))
+@pytest.mark.parametrize("scene", SCENES + PAIRS)
+def test_onsets_are_in_order_apart_and_inside(scene: world.Scene) -> None:
+    assert len(scene.onsets) == len(scene.calls) == scene.count <= 4
+    assert scene.onsets[0] >= 0.15
+    assert scene.onsets[-1] <= 2.45
+    assert np.all(np.diff(scene.onsets) >= 0.418)
+    assert scene.calls == tuple(e.kind for e in scene.events for _ in range(e.count))
 
 
-def test_a_scene_is_drawn_and_heard_the_same_again():
-    scene = world.draw_scene("train", 5)
-    assert scene == world.draw_scene("train", 5)
-    assert world.render(scene).tobytes() == world.render(scene).tobytes()
-    assert (world.sound(scene) == world.sound(scene)).all()
+@pytest.mark.parametrize("scene", SCENES[:20] + PAIRS[:20])
+def test_a_sound_is_whole_and_gets_louder_at_each_onset(scene: world.Scene) -> None:
+    wave = world.sound(scene)
+    assert wave.shape == (world.SAMPLES,)
+    assert wave.dtype == np.float32
+    assert 0.29 < np.abs(wave).max() < 0.81  # heard, and never clipped
+    assert np.abs(np.diff(wave)).max() < 0.9
+    first = round(scene.onsets[0] * world.SAMPLE_RATE)
+    before, after = wave[max(0, first - 2000) : first], wave[first : first + 3200]
+    assert np.square(after).mean() > 8 * np.square(before).mean()
 
 
-def test_the_seed_changes_image_and_sound():
-    first, second = Scene(0, 1, 0.5, seed=1), Scene(0, 1, 0.5, seed=2)
-    assert world.render(first).tobytes() != world.render(second).tobytes()
-    assert (world.sound(first) != world.sound(second)).any()
+@pytest.mark.parametrize("scene", SCENES[:12] + PAIRS[:12])
+def test_each_onset_is_seen_within_80_ms_and_nothing_moves_before(scene: world.Scene) -> None:
+    frames = world.video(scene).astype(float)
+    assert frames.shape == (world.FRAMES, 64, 64, 3)
+    np.testing.assert_array_equal(frames[0], np.asarray(world.render(scene)))  # the image is the video at rest
+    for onset in scene.onsets:
+        shown = int(np.ceil(onset * world.FRAME_RATE))
+        assert 0 <= shown / world.FRAME_RATE - onset < 0.08
+        change = np.abs(frames[shown] - frames[shown - 1]).max(axis=2)
+        assert (change > 40).sum() > 15  # at least so many pixels change clearly
+    still = int(np.ceil(scene.onsets[0] * world.FRAME_RATE)) - 1
+    if world.PLACES[scene.place] in ("meadow", "hall"):
+        np.testing.assert_array_equal(frames[0], frames[still])
 
 
-def test_forms():
-    for index in range(36):
-        scene = world.draw_scene("validation", index)
-        image, sound = world.render(scene), world.sound(scene)
-        assert (image.size, image.mode) == ((64, 64), "RGB")
-        assert (sound.shape, sound.dtype) == ((48_000,), np.float32)
-        assert 0.1 < np.abs(sound).max() <= 1
-        assert scene.count in (1, 2, 3)
-        assert 0 <= scene.size < 1
+@pytest.mark.parametrize("scene", SCENES + PAIRS)
+def test_captions_name_every_kind_and_number(scene: world.Scene) -> None:
+    own, others = world.training_caption(scene), world.test_captions(scene)
+    assert len({own, *others}) == 6
+    assert all(len(text.split()) <= 24 for text in others)
+    for event in scene.events:
+        kind = world.KINDS[event.kind]
+        word = kind.object if event.count == 1 else kind.plural
+        assert all(word in text for text in (own, *others[:3]))
+        assert kind.event in others[3]
+    if len(scene.events) == 2:
+        first, second = (world.KINDS[event.kind].object for event in scene.events)
+        for text in (own, *others[:3]):
+            assert text.index(first) < text.index(second)
 
 
-def test_splits_share_no_scene():
-    seen = {split: {world.draw_scene(split, i).seed for i in range(400)} for split in world._SPLITS}
-    assert len(seen) == 4
-    assert len(set().union(*seen.values())) == sum(map(len, seen.values()))
+def test_louder_factors_are_heard_and_seen() -> None:
+    """A larger thing is lower and covers more of the image; the background alone differs between places."""
+    small = world.Scene((world.Event(0, 1),), 0.0, 3, 5)
+    large = world.Scene((world.Event(0, 1),), 1.0, 3, 5)
+    centroids = []
+    for scene in (small, large):
+        power = np.abs(np.fft.rfft(world.sound(scene))) ** 2
+        power[:400] = 0  # below 133 Hz lies the hall's hum
+        centroids.append((power * np.arange(len(power))).sum() / power.sum())
+    assert centroids[0] > 1.3 * centroids[1]
+    images = [
+        np.asarray(world.render(world.Scene((world.Event(0, 1),), 0.5, place, 5))).astype(float) for place in range(4)
+    ]
+    for first in range(4):
+        for second in range(first):
+            assert np.abs(images[first] - images[second]).mean() > 5
 
 
-@EVERY_KIND
-def test_objects_lie_whole_inside_the_image(monkeypatch, kind):
-    """On a wider canvas nothing shows beyond the image, but for a third of a pixel of a wing's tip."""
-    wide = 80 * world._SUPERSAMPLE
-    monkeypatch.setattr(world, "_background", lambda place, time, rng: Image.new("RGB", (wide, wide), FLAT))
-    for count in (1, 2, 3):
-        for size in (0.0, 0.5, 1.0):
-            for seed in range(4):
-                mask = seen(Scene(kind, count, size, seed))
-                assert mask.shape == (80, 80)
-                assert mask[:64, :64].any()
-                assert not mask[65:].any(), (count, size, seed)
-                assert not mask[:, 65:].any(), (count, size, seed)
-                assert max(mask[64].sum(), mask[:, 64].sum()) <= 8, (count, size, seed)
+def test_the_tail_is_as_long_as_told() -> None:
+    scenes = [world.draw_scene("tail", index) for index in range(world.tail_size())]
+    counts = np.zeros(len(world.KINDS), dtype=int)
+    for scene in scenes:
+        for kind in {event.kind for event in scene.events}:
+            counts[kind] += 1
+    assert tuple(counts) == world.TAIL
+    assert sorted(counts)[:2] == [0, 5]
+    assert max(counts) == 1000
+    assert counts[world.HELD_OUT] == 0
+    assert 0.4 < np.mean([len(scene.events) == 2 for scene in scenes]) <= 0.5
+    assert world.draw_scene("held-out", 0).kind == world.HELD_OUT
 
 
-def _nearest(scene, monkeypatch):
-    """How many objects were drawn, and how near two of them are, in diameters."""
-    drawn = []
-    with monkeypatch.context() as patch:
-        place = world._positions
-        patch.setattr(world, "_positions", lambda *given: drawn.append((given[1], place(*given))) or drawn[-1][1])
-        world.render(scene)
-    ((radius, centres),) = drawn
-    apart = [np.hypot(x - u, y - v) for i, (x, y) in enumerate(centres) for u, v in centres[:i]]
-    return len(centres), min(apart, default=np.inf) / (2 * radius)
-
-
-def test_objects_can_be_counted(monkeypatch):
-    """Large ones may overlap a little; each still shows more than half of itself."""
-    for index in range(200):
-        scene = world.draw_scene("train", index)
-        count, apart = _nearest(scene, monkeypatch)
-        assert count == scene.count
-        assert apart > 0.55
-    for scene in list(test_scenes().values())[::4]:
-        assert _nearest(scene, monkeypatch)[1] > 0.7
-
-
-def test_single_objects_are_in_one_piece(flat):
-    for kind in range(len(KINDS)):
-        _, pieces = ndimage.label(seen(Scene(kind, 1, 0.5, 2)), structure=np.ones((3, 3)))
-        assert pieces == 1, KINDS[kind].name
-
-
-@EVERY_KIND
-def test_size_is_seen(flat, kind):
-    areas = [np.mean([seen(Scene(kind, 1, size, seed)).sum() for seed in range(5)]) for size in (0.0, 0.5, 1.0)]
-    assert areas[0] * 1.2 < areas[1] < areas[2] / 1.2
-    assert areas[0] > 80, "the smallest must be seen at a glance"
-
-
-def test_kinds_look_different(flat):
-    images = [np.asarray(world.render(Scene(kind, 1, 0.7, 3)), dtype=float) for kind in range(len(KINDS))]
-    apart = [np.abs(a - b).mean() for i, a in enumerate(images) for b in images[:i]]
-    assert min(apart) > 2
-
-
-@EVERY_KIND
-def test_count_is_heard(kind):
-    for count in (1, 2, 3):
-        for seed in range(4):
-            energy = np.square(world.sound(Scene(kind, count, 0.5, seed))).reshape(3, -1).sum(axis=1)
-            assert (energy > 0.12 * energy.max()).sum() == count, (count, seed, energy)
-
-
-def _centroid(wave):
-    power = np.abs(np.fft.rfft(wave)) ** 2
-    return float((power * np.fft.rfftfreq(len(wave), 1 / world.SAMPLE_RATE)).sum() / power.sum())
-
-
-@pytest.mark.parametrize("kind", ["bell", "owl", "train", "siren"])
-def test_pitch_falls_with_size(kind):
-    for seed in range(3):
-        pitch = [_centroid(world.sound(Scene(INDEX[kind], 1, size, seed))) for size in (0.0, 0.33, 0.67, 1.0)]
-        assert pitch == sorted(pitch, reverse=True)
-        assert pitch[0] / pitch[-1] > 2, "1.8 octaves, less what the noise blurs"
-
-
-def test_captions():
-    frog = INDEX["frog"]
-    assert world.caption(Scene(frog, 1, 0.9, 0)) == "one large frog"
-    assert world.caption(Scene(frog, 3, 0.1, 0)) == "three small frogs"
-    assert world.caption(Scene(frog, 2, 0.5, 0)) == "two frogs"
-    assert world.caption(Scene(frog, 2, 0.9, 0), size=False) == "two frogs"
-    assert world.caption(Scene(frog, 2, 0.9, 0), count=False) == "large frog"
-    assert world.caption(Scene(INDEX["siren"], 2, 0.5, 0)) == "two police cars"
-    assert Scene(frog, 1, 0.5, 0).label == "frog croaking"
-    assert not set(world.LABELS) & set(world.CATEGORIES), "events and objects are different words"
-
-
-def test_training_captions_never_lie():
-    rng = np.random.default_rng(0)
-    for index in range(300):
-        scene = world.draw_scene("train", index)
-        words = world.training_caption(scene, rng).split()
-        kind = KINDS[scene.kind]
-        numbers = [("one", "two", "three").index(w) + 1 for w in words if w in ("one", "two", "three")]
-        assert numbers in ([], [scene.count])
-        sizes = [w for w in words if w in ("small", "large")]
-        assert sizes in ([], [["small"], [], ["large"]][min(2, int(scene.size * 3))])
-        text = " ".join(words)
-        assert any(name and name in text for name in (kind.object, kind.plural, kind.event, kind.broader))
-
-
-# ------------------------------------------------------------------------------------------ the shipped split
-
-
-def test_the_shipped_split_is_the_drawn_one():
-    clips, scenes = load_clips(TEST), drawn_test_scenes()
-    assert len(clips) == CLIPS_PER_KIND * len(KINDS) == 240
-    assert {label: clips.labels.count(label) for label in world.LABELS} == dict.fromkeys(world.LABELS, 20)
-    shipped = test_scenes()
-    assert shipped == scenes
-    for clip in clips:
-        scene = scenes[clip.clip_id]
-        assert clip.label == scene.label
-        assert (np.asarray(Image.open(clip.file("image"))) == np.asarray(world.render(scene))).all(), clip.clip_id
-
-
-def test_the_shipped_sounds_are_the_drawn_ones():
-    """Vorbis loses some; the sound must still be that of its scene and of no other."""
-    clips = load_clips(TEST)
-    for clip in list(clips)[::11]:
-        drawn, shipped = world.sound(test_scenes()[clip.clip_id]), read_audio(clip.file("audio"), world.SAMPLE_RATE)
-        assert shipped.shape == drawn.shape
-        assert np.corrcoef(drawn, shipped)[0, 1] > 0.9, clip.clip_id
-
-
-def test_every_factor_is_in_the_split():
-    with (TEST / "clips.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for kind in range(len(KINDS)):
-        some = [row for row in rows if int(row["kind"]) == kind]
-        assert {row["count"] for row in some} == {"1", "2", "3"}
-        assert np.ptp([float(row["size"]) for row in some]) > 0.5
+def test_some_pairs_lie_in_tests_alone() -> None:
+    training = [world.draw_scene("train-two", index) for index in range(300)]
+    training += [world.draw_scene("tail", index) for index in range(world.tail_size())]
+    seen = {tuple(e.kind for e in scene.events) for scene in training if len(scene.events) == 2}
+    assert not any(world.unseen_pair(*pair) for pair in seen)
+    tested = [tuple(e.kind for e in world.draw_scene("test-two", index).events) for index in range(200)]
+    assert 0.05 < np.mean([world.unseen_pair(*pair) for pair in tested]) < 0.3
+    assert all(first != second for first, second in tested)

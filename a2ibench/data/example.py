@@ -32,7 +32,7 @@ def draw_videos(folder: Path, count: int, advance: Advance | None = None) -> Pat
     for number in range(count):
         drawn = world.draw_scene("afresh", 10_000 + number)
         kind = number % len(world.KINDS)  # in turn, so that few videos hold all kinds
-        scene = world.Scene(kind, drawn.count, drawn.size, drawn.seed)
+        scene = world.Scene((world.Event(kind, drawn.count),), drawn.size, drawn.place, drawn.seed)
         name = f"mini{number:07d}_{30 * (number % 4):06d}"
         write_bytes(folder / "videos" / f"{name}.mp4", _video(scene))
         rows.append((f"{name}.mp4", scene.label))
@@ -45,7 +45,7 @@ def draw_videos(folder: Path, count: int, advance: Advance | None = None) -> Pat
 
 
 def _video(scene: world.Scene) -> bytes:
-    other = world.Scene((scene.kind + 5) % len(world.KINDS), 1, 0.5, scene.seed + 1)
+    other = world.Scene((world.Event((scene.kind + 5) % len(world.KINDS), 1),), 0.5, scene.place, scene.seed + 1)
     total = round(world.SECONDS * FRAMES_PER_SECOND)
     shown = total - total // 3
     own, after = (

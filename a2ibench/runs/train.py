@@ -68,7 +68,7 @@ def _own_clips(suite: Suite) -> Path:
         raise A2IBenchError(
             f"The suite {suite.name!r} ships no training clips; give them with --data DIR, a folder with clips.csv."
         )
-    from a2ibench.suites.mini.build.test_split import training_clips
+    from a2ibench.suites.mini.build.clips import training_clips
 
     count = int(suite.file.training["clips"])
     return training_clips(cache_dir() / f"mini-train-{count}", count)

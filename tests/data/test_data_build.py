@@ -45,7 +45,7 @@ def drawn(tmp_path_factory):
 
 
 def scene_of(kind, seed=5):
-    return world.Scene(kind, 1, 0.6, seed)
+    return world.Scene((world.Event(kind, 1),), 0.6, 0, seed)
 
 
 def pixels(kind, seed=5):
@@ -147,7 +147,8 @@ def test_the_sound_is_that_of_the_whole_video(clips, drawn):
     wave, rate = soundfile.read(clips / row["audio"], dtype="int16", always_2d=True)
     np.testing.assert_array_equal(wave, decode(drawn / "videos" / row["source"]).sound)
     assert (rate, wave.shape[1]) == (int(row["rate"]), int(row["channels"]))
-    true = world.sound(world.Scene(0, *(lambda s: (s.count, s.size, s.seed))(world.draw_scene("afresh", 10_000))))
+    scene = world.draw_scene("afresh", 10_000)
+    true = world.sound(world.Scene((world.Event(0, scene.count),), scene.size, scene.place, scene.seed))
     assert np.corrcoef(wave[: len(true), 0], true[: len(wave)])[0, 1] > 0.9
 
 

@@ -84,7 +84,7 @@ def test_the_mini_network_hears_its_world():
     tagger = Tagger(load_suite("mini"), window=3.0)
     assert tagger.names == world.LABELS
     for kind in range(len(world.KINDS)):
-        tags = tagger.hear(world.sound(world.Scene(kind, 2, 0.5, 3)))
+        tags = tagger.hear(world.sound(world.Scene((world.Event(kind, 2),), 0.5, 0, 3)))
         assert tagger.names[int(tags.argmax())] == world.LABELS[kind]
 
 

@@ -26,8 +26,8 @@ class Bank:
         return np.array([scene.kind for scene in self.scenes])
 
     def captions(self, rows: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
-        """Draw a training caption for each row."""
-        return [world.training_caption(self.scenes[row], rng) for row in rows]
+        """Draw a caption of the image for each row."""
+        return [world.photo_caption(self.scenes[row], rng) for row in rows]
 
     def waves(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The sounds of these rows as float32 in [-1, 1]."""
@@ -40,20 +40,41 @@ class Bank:
 
 def load_bank(work: Path, split: str, images: int, sounds: int) -> Bank:
     """Open the bank of a split, and draw it first where it is not there yet."""
-    scenes = tuple(world.draw_scene(split, index) for index in range(images))
+    scenes = load_scenes(split, max(images, sounds))
     pixels = _array(
         work / f"{split}-images-{images}.npy",
         (images, world.IMAGE_SIZE, world.IMAGE_SIZE, 3),
         np.uint8,
         lambda index: np.asarray(world.render(scenes[index])),
     )
-    waves = _array(
-        work / f"{split}-sounds-{sounds}.npy",
-        (sounds, world.SAMPLES),
+    return Bank(scenes, pixels, load_sounds(work, split, sounds))
+
+
+def load_scenes(split: str, count: int) -> tuple[world.Scene, ...]:
+    """Draw the first scenes of a split."""
+    return tuple(world.draw_scene(split, index) for index in range(count))
+
+
+def load_sounds(work: Path, split: str, count: int) -> NDArray[np.int16]:
+    """Open the sounds of the first scenes of a split, ``int16 [count, 48000]``; they are drawn first if need be."""
+    sounds: NDArray[np.int16] = _array(
+        work / f"{split}-sounds-{count}.npy",
+        (count, world.SAMPLES),
         np.int16,
-        lambda index: np.round(world.sound(scenes[index]) * 32767),
+        lambda index: np.round(world.sound(world.draw_scene(split, index)) * 32767),
     )
-    return Bank(scenes, pixels, waves)
+    return sounds
+
+
+def load_videos(work: Path, split: str, count: int) -> NDArray[np.uint8]:
+    """Open the videos of the first scenes of a split, ``uint8 [count, 38, 64, 64, 3]``: 467 kB each."""
+    videos: NDArray[np.uint8] = _array(
+        work / f"{split}-videos-{count}.npy",
+        (count, world.FRAMES, world.IMAGE_SIZE, world.IMAGE_SIZE, 3),
+        np.uint8,
+        lambda index: world.video(world.draw_scene(split, index)),
+    )
+    return videos
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: Any, make: Callable[[int], Any]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2ibench.files import write_bytes
+from a2ibench.files import write_bytes, write_text
 
 Loss = Callable[[np.random.Generator], Tensor]
 
@@ -32,7 +32,7 @@ def fit(
     ``loss`` draws its batch from the generator that it gets: that depends on the name and the step alone, so
     a training that was killed goes on from its last checkpoint with the batches it would have seen. ``ema``
     above zero keeps a running mean of the weights, which then is the result. ``report`` gives figures of the
-    validation split, logged ten times.
+    validation split, logged ten times. The seconds that it took, over all of its runs, stand in ``NAME.seconds``.
     """
     final = work / f"{name}.pt"
     state = work / f"{name}.state.pt"
@@ -41,13 +41,13 @@ def fit(
         return module.eval()
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=lr, weight_decay=weight_decay)
     mean = {k: v.detach().clone() for k, v in module.state_dict().items()} if ema else {}
-    start = 0
+    start, spent = 0, 0.0
     if state.exists():
         saved = torch.load(state, weights_only=True)
         module.load_state_dict(saved["module"])
         optimizer.load_state_dict(saved["optimizer"])
-        mean, start = saved["mean"], saved["step"]
-    log, began, last_save, running = work / f"{name}.log", time.time(), time.time(), 0.0
+        mean, start, spent = saved["mean"], saved["step"], saved["seconds"]
+    log, began, last_save, running = work / f"{name}.log", time.time() - spent, time.time(), 0.0
     for step in range(start, steps):
         module.train()
         rng = np.random.default_rng([int.from_bytes(name.encode()[:6], "big"), step])
@@ -77,9 +77,10 @@ def fit(
         if time.time() - last_save > 60:
             last_save = time.time()
             _save(state, {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean,
-                          "step": step + 1})  # fmt: skip
+                          "step": step + 1, "seconds": time.time() - began})  # fmt: skip
     if ema:
         module.load_state_dict(mean)
+    write_text(work / f"{name}.seconds", f"{time.time() - began:.0f}\n")
     _save(final, module.state_dict())
     state.unlink(missing_ok=True)
     return module.eval()

@@ -1,6 +1,7 @@
-"""The mini suite's tokenizer, CLIP, Wav2CLIP, classifier, Inception and BEATs."""
+"""The mini suite's eyes and ears: tokenizer, CLIP, Wav2CLIP, classifier, Inception and BEATs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2ibench.encoders.beats import Beats, BeatsConfig, fbank
+from a2ibench.encoders.classifier import build_classifier
 from a2ibench.encoders.clip import build_clip, text_tokenizer
 from a2ibench.encoders.inception import MiniInception
 from a2ibench.encoders.wav2clip import Wav2Clip
@@ -17,7 +19,8 @@ from a2ibench.suites.mini import world
 from a2ibench.suites.mini.build.data import Bank
 from a2ibench.suites.mini.build.fit import fit
 
-CONTEXT_LENGTH = 16
+CONTEXT_LENGTH = 20
+CLASSIFIER_WIDTH = 24
 CLIP_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
 CLIP_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -32,9 +35,14 @@ def build_tokenizer(folder: Path) -> int:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
+    if (folder / "tokenizer.json").exists():
+        return len(CLIPTokenizer.from_pretrained(folder))
     rng = np.random.default_rng(0)
-    corpus = [world.training_caption(world.draw_scene("train", index), rng) for index in range(20_000)]
-    corpus += ["4k, high resolution", *world.PLACES, *world.TIMES, "the sound of an image with and in at on"]
+    scenes = [world.draw_scene("train", index) for index in range(10_000)]
+    scenes += [world.draw_scene("train-two", index) for index in range(5_000)]
+    corpus = [text for scene in scenes for text in (world.photo_caption(scene, rng), *world.test_captions(scene))]
+    corpus += [world.training_caption(scene) for scene in scenes]
+    corpus += ["4k, high resolution", *world.PLACES, "the sound of an image with and in at on"]
     trainer = trainers.BpeTrainer(
         vocab_size=2000,
         special_tokens=[],
@@ -84,16 +92,30 @@ def contrastive(left: Tensor, right: Tensor, scale: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
+def _worsen(images: Tensor, loss: Callable[[Tensor], Tensor], rng: np.random.Generator, reach: float = 6.0) -> Tensor:
+    """Move each normalised image up its loss by a random length, at most `reach` in the Euclidean norm."""
+    start = images + 0.02 * torch.randn_like(images)
+    start.requires_grad_()
+    (slope,) = torch.autograd.grad(loss(start), start)
+    length = torch.from_numpy(rng.random((len(images), 1, 1, 1), dtype=np.float32)) * reach
+    return (start + length * F.normalize(slope.flatten(1), dim=1).view_as(slope)).detach()
+
+
 def train_clip(
     bank: Bank,
     validation: Bank,
     work: Path,
     vocabulary: int,
-    steps: int = 1500,
+    steps: int = 1400,
     name: str = "clip",
     seed: int = 0,
+    hard: float = 0.5,
 ) -> nn.Module:
-    """Train CLIP on images and captions, with the symmetric contrastive loss."""
+    """Train CLIP on images and captions, with the symmetric contrastive loss.
+
+    A share `hard` of the steps is on images that are moved by `_worsen` against the loss: a network that bears
+    that has gradients which draw things, not noise, and it is by CLIP's gradients that `wav2clip` draws.
+    """
     torch.manual_seed(seed)
     clip: Any = build_clip(clip_config(vocabulary))
     clip.visual.to(memory_format=torch.channels_last)
@@ -101,9 +123,13 @@ def train_clip(
 
     def loss(rng: np.random.Generator) -> Tensor:
         rows = rng.integers(len(bank.scenes), size=128)
-        images = clip.encode_image(_pixels(bank, rows, CLIP_MEAN, CLIP_STD))
+        pixels = _pixels(bank, rows, CLIP_MEAN, CLIP_STD)
         texts = clip.encode_text(tokenize(bank.captions(rows, rng)))
-        return contrastive(images, texts, clip.logit_scale.exp().clamp(max=50))
+        scale = clip.logit_scale.exp().clamp(max=50)
+        if rng.random() < hard:
+            fixed = (texts.detach(), scale.detach())
+            pixels = _worsen(pixels, lambda images: contrastive(clip.encode_image(images), *fixed), rng)
+        return contrastive(clip.encode_image(pixels), texts, scale)
 
     def zero_shot(texts: list[str]) -> float:
         rows = np.arange(len(validation.scenes))
@@ -155,17 +181,15 @@ def train_wav2clip(clip: Any, bank: Bank, validation: Bank, work: Path, steps: i
     return fit("wav2clip", network, loss, steps=steps, lr=2e-3, work=work, report=report)
 
 
-def train_classifier(bank: Bank, validation: Bank, work: Path, steps: int = 500) -> nn.Module:
-    """Train torchvision's ResNet, of one BasicBlock a stage, to name the object."""
-    from torchvision.models.resnet import BasicBlock, ResNet
-
+def train_classifier(bank: Bank, validation: Bank, work: Path, steps: int = 800) -> nn.Module:
+    """Train torchvision's ResNet, narrow and of one BasicBlock a stage, to name the object."""
     torch.manual_seed(0)
-    network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=len(world.CATEGORIES))
+    network = build_classifier({"categories": world.CATEGORIES, "width": CLASSIFIER_WIDTH})
     network = network.to(memory_format=torch.channels_last)
     return _train_namer("classifier", network, bank, validation, work, steps, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def train_inception(bank: Bank, validation: Bank, work: Path, steps: int = 700) -> nn.Module:
+def train_inception(bank: Bank, validation: Bank, work: Path, steps: int = 800) -> nn.Module:
     """Train the small Inception whose pooled features FID and KID read."""
     torch.manual_seed(0)
     network = MiniInception(len(world.CATEGORIES)).to(memory_format=torch.channels_last)
@@ -205,7 +229,7 @@ MINI_BEATS = BeatsConfig(
     encoder_embed_dim=128,
     encoder_layers=6,
     encoder_attention_heads=4,
-    encoder_ffn_embed_dim=384,
+    encoder_ffn_embed_dim=256,
     conv_pos=32,
     conv_pos_groups=8,
     num_buckets=64,
@@ -224,7 +248,7 @@ class _MaskedBeats(nn.Module):
         self.redraw = nn.Linear(128, 256)
 
 
-def train_beats(bank: Bank, validation: Bank, work: Path, steps: int = 1000) -> Beats:
+def train_beats(bank: Bank, validation: Bank, work: Path, steps: int = 1200) -> Beats:
     """Train BEATs by masked reconstruction and by tagging the kind, never the count or the size."""
     torch.manual_seed(0)
     network = _MaskedBeats()

@@ -36,7 +36,7 @@ TOWER: dict[str, Any] = {
 
 def train_image_space(bank: Bank, validation: Bank, work: Path, vocabulary: int) -> nn.Module:
     """Train the CLIP that stands where the published systems have ViT-H."""
-    return perception.train_clip(bank, validation, work, vocabulary, steps=900, name="image-space", seed=1)
+    return perception.train_clip(bank, validation, work, vocabulary, steps=900, name="image-space", seed=1, hard=0.0)
 
 
 def image_embeddings(space: nn.Module, bank: Bank, count: int) -> Tensor:
@@ -67,7 +67,7 @@ def win_rate(tower: nn.Module, space: nn.Module, bank: Bank, pictures: Tensor | 
     return float(((scores < scores.diag()[:, None]) & others).sum() / others.sum())
 
 
-def train_tower(space: nn.Module, bank: Bank, validation: Bank, work: Path, steps: int = 600) -> ImageBindAudio:
+def train_tower(space: nn.Module, bank: Bank, validation: Bank, work: Path, steps: int = 1200) -> ImageBindAudio:
     """Train the audio tower against the frozen image space, contrastively, as ImageBind was."""
     torch.manual_seed(0)
     network = ImageBindAudio(ImageBindConfig.from_dict(TOWER))
@@ -91,7 +91,7 @@ class UnClip(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.unet = build_unet((48, 96), class_embed_type="projection", projection_class_embeddings_input_dim=2 * DIM)
+        self.unet = build_unet((40, 80), class_embed_type="projection", projection_class_embeddings_input_dim=2 * DIM)
 
 
 def noising_config() -> dict[str, Any]:
@@ -100,7 +100,7 @@ def noising_config() -> dict[str, Any]:
 
 
 def train_unclip(
-    space: nn.Module, vae: Any, empty: Tensor, bank: Bank, validation: Bank, work: Path, steps: int = 5000
+    space: nn.Module, vae: Any, empty: Tensor, bank: Bank, validation: Bank, work: Path, steps: int = 7000
 ) -> UnClip:
     """Train the UNet on latents and the noised embeddings of their images; one in ten has none.
 
