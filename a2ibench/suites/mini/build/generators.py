@@ -16,7 +16,7 @@ from a2ibench.suites.mini.build import measure, weights
 from a2ibench.suites.mini.build.clips import training_clips, write_scenes
 from a2ibench.suites.mini.build.data import Bank
 
-SUITE = tomllib.loads((weights.WEIGHTS.parent / "suite-2.toml").read_text(encoding="utf-8"))
+SUITE = tomllib.loads((weights.WEIGHTS.parent / "suite.toml").read_text(encoding="utf-8"))
 DRAWN = 240
 """How many validation scenes are drawn."""
 
