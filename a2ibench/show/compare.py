@@ -13,6 +13,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.metrics.stats import clips_needed
 from a2ibench.results import Result, Score
 from a2ibench.results.pairs import ALPHA, clip_values, has_values, of_results
+from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import format_p
 
 if TYPE_CHECKING:
@@ -172,14 +173,14 @@ def comparison_report(titles: Sequence[str], comparisons: Sequence[Comparison]) 
     )
     if len(titles) == 2:
         heading = Text(f"{titles[0]} (A) against {titles[1]} (B)", style="italic")
-        return Group(heading, _pair_table(comparisons), caption)
+        return Group(heading, Fitting(_pair_table(comparisons)), caption)
     legend = Text("\n".join(f"{ascii_uppercase[place]}  {title}" for place, title in enumerate(titles)))
-    matrices: list[Table | Text] = []
+    matrices: list[Fitting | Text] = []
     if len(titles) <= _MATRIX:
         for _, pairs in groupby(comparisons, key=lambda each: each.metric):
-            matrices.append(_matrix(list(pairs)))
+            matrices.append(Fitting(_matrix(list(pairs))))
         matrices.insert(0, Text(f"Row minus column; * p < {ALPHA}.", style="italic"))
-    return Group(legend, Text(), *matrices, _pair_table(comparisons), caption)
+    return Group(legend, Text(), *matrices, Fitting(_pair_table(comparisons)), caption)
 
 
 def _stars(comparison: Comparison) -> str:
@@ -202,8 +203,9 @@ def _matrix(comparisons: Sequence[Comparison]) -> "Table":
     scores = {each.first: each.a for each in comparisons} | {each.second: each.b for each in comparisons}
     order = sorted(scores, key=lambda place: (-scores[place] if head.higher_is_better else scores[place], place))
     found = {(each.first, each.second): each for each in comparisons}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(Text(f"{head.metric} {'↑' if head.higher_is_better else '↓'}"), no_wrap=True)
+    title = Text(f"{head.metric} {'↑' if head.higher_is_better else '↓'}", style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title, title_justify="left")
+    table.add_column("", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     for column in order:
         table.add_column(ascii_uppercase[column] + " ", justify="right", no_wrap=True)
