@@ -172,9 +172,85 @@ def _show(coverage: "Coverage") -> None:
         ("dropped", ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items()) or "none"),
     ]  # fmt: skip
     if coverage.strangers or coverage.twice:
-        lines.append(("left aside", f"{coverage.strangers} videos of no listed clip, {coverage.twice} of a clip twice"))
+        lines.append(("left aside", f"{coverage.strangers} files of no listed clip, {coverage.twice} of a clip twice"))
     for name, text in lines:
         console().print(f"{name:<11}{text}", highlight=False, markup=False)
+
+
+@data.command(
+    epilog="Example: [bold]a2ibench data audiocaps --sounds SOUNDS --list test.csv --out clips "
+    "--segments eval_segments.csv --audio-classes class_labels_indices.csv[/bold]"
+)
+def audiocaps(
+    sounds: Annotated[Path, typer.Option("--sounds", help="The folder of the sounds; folders in it are searched.")],
+    listing: Annotated[Path, typer.Option("--list", help="AudioCaps' train.csv, val.csv or test.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the clips; goes on where it was stopped.")],
+    segments: Annotated[
+        list[Path] | None,
+        typer.Option("--segments", help="AudioSet's segment files, for the labels; repeatable."),
+    ] = None,
+    audio_classes: Annotated[
+        Path | None,
+        typer.Option("--audio-classes", help="AudioSet's list of classes, where it can't be fetched."),
+    ] = None,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--clips",
+            help="Only the clips of this published list; of several, their common ones.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option("--exclude", help="Not the clips, or videos, of this list; repeatable.", rich_help_panel=_WHICH),
+    ] = None,
+    rate: Annotated[
+        int, typer.Option("--rate", min=8_000, max=48_000, help="Samples a second.", rich_help_panel=_OPEN)
+    ] = 16_000,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, max=60, help="Longer sounds are cut here.", rich_help_panel=_OPEN)
+    ] = 10.0,
+    shortest: Annotated[
+        float,
+        typer.Option(
+            "--shortest", min=0.1, help="Seconds that a sound needs, or it is dropped.", rich_help_panel=_OPEN
+        ),
+    ] = 1.0,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="Threads; by default one per core, at most 8.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make clips from AudioCaps' sounds and captions: mono, cut and resampled alike, with labels from AudioSet."""
+    from a2ibench.data.audiocaps import corpus, read_captions, read_labels
+    from a2ibench.data.make import free_cores
+    from a2ibench.data.sounds import Cut, build_sounds
+    from a2ibench.data.tagger import CLASSES
+    from a2ibench.weights.fetch import locate
+
+    began = time.perf_counter()
+    captions = read_captions(listing)
+    labels = read_labels(segments, audio_classes or locate(CLASSES)) if segments else {}
+    wanted = corpus(sounds, captions, labels, clips=clips or (), exclude=exclude or ())
+    with progress() as stage:
+        coverage = build_sounds(
+            wanted,
+            captions.told,
+            out,
+            Cut(rate, seconds, shortest),
+            workers=workers or free_cores(),
+            about={"captions_sha256": captions.digest},
+            stage=stage,
+        )
+    if as_json:
+        print_json({"folder": str(out), "coverage": str(out / "coverage.json"), "kept": coverage.kept})
+        return
+    _show(coverage)
+    console().print(
+        f"{out}{os.sep}  clips.csv provenance.csv coverage.csv coverage.json", highlight=False, markup=False
+    )
+    note(f"Done in {time.perf_counter() - began:.0f} s.")
 
 
 @data.command(epilog="Example: [bold]a2ibench data example --out example --clips 40[/bold]")
