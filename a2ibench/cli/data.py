@@ -37,6 +37,9 @@ def vggsound(
     listing: Annotated[Path, typer.Option("--list", help="VGGSound's test.csv, train.csv or vggsound.csv.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the clips; goes on where it was stopped.")],
     suite: Annotated[str, typer.Option("--suite", help="Whose networks judge; mini: for drawn videos.")] = "vggsound",
+    task: Annotated[
+        str, typer.Option("--task", help="What the clips are for; video-to-audio: silent videos and mono sounds.")
+    ] = "audio-to-image",
     split: Annotated[
         str, typer.Option("--split", help="Of vggsound.csv: test or train.", rich_help_panel=_WHICH)
     ] = "test",
@@ -81,13 +84,23 @@ def vggsound(
         bool, typer.Option("--drop-still", help="Drop clips that show one picture.", rich_help_panel=_OPEN)
     ] = False,
     filtered: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--filter/--no-filter",
-            help="Drop clips whose image and sound are classified differently.",
+            help="Drop clips whose image and sound are classified differently; by default where images are made.",
             rich_help_panel=_OPEN,
         ),
-    ] = True,
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "--rate",
+            min=0,
+            max=192_000,
+            help="Samples a second of mono sounds; 0: as they are. By default 16000 where sounds are to be generated.",
+            rich_help_panel=_OPEN,
+        ),
+    ] = None,
     agreement: Annotated[
         float,
         typer.Option(
@@ -121,16 +134,20 @@ def vggsound(
     """Make clips from VGGSound's videos as the paper did: the sound of all of it, the frame nearest to the label."""
     from a2ibench.data.build import build
     from a2ibench.data.judge import Settings
-    from a2ibench.data.make import free_cores
+    from a2ibench.data.make import ENDINGS, free_cores
     from a2ibench.data.vggsound import corpus
     from a2ibench.runs.prepare import device_of
+    from a2ibench.tasks import get as get_task
 
     began = time.perf_counter()
     if "{}" not in prompt:
         raise A2IBenchError(
             f"--prompt {prompt!r} has no {{}}, where the label stands; write for example 'a photo of {{}}'."
         )
-    seconds = _SECONDS.get(suite, 10.0)
+    seconds, chosen = _SECONDS.get(suite, 10.0), get_task(task)
+    columns = tuple(chosen.columns)
+    if strange := [column for column in columns if column not in ENDINGS]:
+        raise A2IBenchError(f"The task {task} has clips with {strange[0]!r}, which no video of VGGSound gives.")
     settings = Settings(
         suite=suite,
         clip_seconds=seconds,
@@ -139,10 +156,12 @@ def vggsound(
         side=side,
         shortest=0.9 * seconds if shortest is None else shortest,
         drop_still=drop_still,
-        filter=filtered,
+        filter="image" in columns if filtered is None else filtered,
         agreement=agreement,
         top=top,
         audio_classes=str(audio_classes.resolve()) if audio_classes else "",
+        columns=columns,
+        rate=rate if rate is not None else 16_000 if chosen.output == "audio" else 0,
     )
     wanted = corpus(videos, listing, split=split, clips=clips or (), exclude=exclude or (), subset=subset)
     with progress() as stage:
@@ -154,10 +173,8 @@ def vggsound(
     console().print(
         f"{out}{os.sep}  clips.csv provenance.csv coverage.csv coverage.json", highlight=False, markup=False
     )
-    note(
-        f"Done in {time.perf_counter() - began:.0f} s. "
-        f"Score with: a2ibench reproduce table1 --suite {suite} --data {out}"
-    )
+    score = f" Score with: a2ibench reproduce table1 --suite {suite} --data {out}" if "image" in columns else ""
+    note(f"Done in {time.perf_counter() - began:.0f} s.{score}")
 
 
 def _show(coverage: "Coverage") -> None:

@@ -107,10 +107,6 @@ def cover(
     )
 
 
-def _drawn_clip(record: Record) -> list[str]:
-    return [record.clip_id, record.audio, record.image, record.label]
-
-
 def write_report(
     out: Path,
     records: Sequence[Record],
@@ -119,8 +115,8 @@ def write_report(
     encoders: Mapping[str, str],
     *,
     columns: Sequence[str] = COLUMNS,
-    header: Sequence[str] = ("clip_id", "audio", "image", "label"),
-    row: Callable[[Record], list[str]] = _drawn_clip,
+    header: Sequence[str],
+    row: Callable[[Record], list[str]],
 ) -> None:
     """Write the four files; ``clips.csv`` last, and not at all where no clip is left.
 

@@ -170,8 +170,8 @@ def write_video(
     write_bytes(path, buffer.getvalue())
 
 
-def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
-    """Write a video with this sound in the place of its own, for people to judge.
+def mux(video: Path, sound: ArrayLike | None, rate: int, out: Path) -> None:
+    """Write a video with this sound in the place of its own, for people to judge; or without any.
 
     The picture's bits stay as they are where any browser shows them: H.264 in MP4 or MOV. Else it is coded anew.
 
@@ -180,7 +180,7 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
     video
         The video; its own sound is left out.
     sound
-        ``[samples]`` from -1 to 1; sample 0 is heard when the first frame is shown.
+        ``[samples]`` from -1 to 1, of which sample 0 is heard when the first frame is shown; None: a silent video.
     rate
         Samples per second of the sound.
     out
@@ -202,8 +202,7 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
         else:
             fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
             picture = _picture_track(container, max(2, stream.width // 2 * 2), max(2, stream.height // 2 * 2), fps)
-        track = _sound_track(container)
-        packets = _encoded(out, track, sound, rate)
+        packets = [] if sound is None else _encoded(out, _sound_track(container), sound, rate)
         for packet in _copied(source, stream, picture) if kept else _coded_anew(video, picture):
             container.mux(packet)
         for packet in packets:
