@@ -78,10 +78,10 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
-    with lock:
+    with held:
         for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
             litter.unlink(missing_ok=True)
         records = _records(corpus, out, judge, encoders, workers, stage)

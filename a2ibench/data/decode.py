@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.media.moving import converted
 from a2ibench.text import first_sentence
 
 LONGEST_SECONDS, MOST_PIXELS, SILENCE = 600, 64_000_000, 1e-4  # as `a2ibench.media` has them
@@ -185,7 +186,7 @@ class _Frames:
         return tuple(self.moments)
 
     def _picture(self, frame: Any) -> Image.Image:
-        image: Image.Image = frame.to_image().convert("RGB")
+        image: Image.Image = converted(frame).to_image()
         short = min(image.size)
         if not self.side or short <= self.side:
             return image

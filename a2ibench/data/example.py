@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2ibench.files import check_writable, write_bytes, write_text
+from a2ibench.media.moving import converted
 from a2ibench.progress import Advance
 from a2ibench.suites.mini import world
 
@@ -80,8 +81,8 @@ def encode(
         track = None if wave is None else container.add_stream("aac", rate=rate, layout="mono", options={"b": "96000"})
         packets = []
         for number, pixels in enumerate(frames):
-            # Converted here: left to the encoder, one conversion in forty differs from the others in its last bits.
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(format="yuv420p")
+            # Converted here: left to the encoder, its last bits would change from time to time.
+            frame = converted(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"), "yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             packets += picture.encode(frame)
         packets += picture.encode(None)

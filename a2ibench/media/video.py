@@ -17,7 +17,7 @@ from a2ibench.files import write_bytes
 from a2ibench.media.base import Medium, refusal
 from a2ibench.media.containers import demuxer
 from a2ibench.media.image import square
-from a2ibench.media.moving import decoded, middle_frame, opened
+from a2ibench.media.moving import converted, decoded, middle_frame, opened
 
 SOUND_RATE = 48_000
 TILE = 96
@@ -77,7 +77,7 @@ def frames(path: Path) -> Iterator[Frame]:
 
     """
     for time, frame in decoded(path):
-        yield Frame(time, frame.to_ndarray(format="rgb24"))
+        yield Frame(time, converted(frame).to_ndarray())
 
 
 def inspect_video(path: Path) -> str:
@@ -161,8 +161,8 @@ def write_video(
         track = None if sound is None else _sound_track(container)
         packets = []
         for index, each in enumerate(shown):
-            # Converted here: left to the encoder, one conversion in forty differs from the others in its last bits.
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24").reformat(format="yuv420p")
+            # Converted here: left to the encoder, its last bits would change from time to time.
+            frame = converted(av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24"), "yuv420p")
             frame.pts, frame.time_base = index, 1 / step
             packets += stream.encode(frame)
         packets += stream.encode(None)
@@ -241,7 +241,7 @@ def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
         first = time if first is None else first
         if (at := round((time - first) / base)) <= last:
             continue
-        ready = frame.reformat(picture.width, picture.height, "yuv420p")
+        ready = converted(frame, "yuv420p", picture.width, picture.height)
         # None: the kind that the frame had in its old stream says nothing here.
         ready.pts, ready.time_base, ready.pict_type, last = at, base, 0, at
         yield from picture.encode(ready)

@@ -295,7 +295,8 @@ class _Pool:
         if self.broken:
             future.set_exception(BrokenProcessPool("died"))
         else:
-            future.set_result(make.make_clip(job, out, _Pool.judge))
+            with make._one_thread():  # as each process has
+                future.set_result(make.make_clip(job, out, _Pool.judge))
         return future
 
     def shutdown(self, **_):
