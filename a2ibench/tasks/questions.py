@@ -53,6 +53,7 @@ def usual(design: Design, given: str, noun: str, condition: str, output: str) ->
         Their media.
 
     """
+    given = f"given {given}" if given == noun else given
     together = {condition, output} == {"audio", "video"}
     pairs = design == "pairwise"
     if together:
