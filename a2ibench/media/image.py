@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_bytes
-from a2ibench.media.base import MOST_PIXELS, Medium, check_file, refusal, said
+from a2ibench.media.base import MOST_PIXELS, Medium, Uniform, check_file, refusal, said
 from a2ibench.media.containers import is_moving
 from a2ibench.media.moving import middle_frame
 
@@ -19,6 +19,8 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 """What an output may be: no reader but these three is ever tried, whatever the file is called."""
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels of an output
 TILE = 96
+UNIFORM_SIDE = 512
+"""The side of what raters see, in pixels."""
 _RUN_PROGRAMS = frozenset({"EPS", "WMF"})  # Pillow has them drawn by Ghostscript or by Windows
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
@@ -140,6 +142,17 @@ def square_tile(path: Path, side: int = TILE) -> Image.Image:
     return square(read_image(path), side)
 
 
+def as_webp(path: Path, whole: bool = False) -> bytes:
+    """Encode an image as WebP without metadata: 512 x 512 pixels from its middle, or the whole of it in that size."""
+    size = (UNIFORM_SIDE, UNIFORM_SIDE)
+    scale = ImageOps.contain if whole else ImageOps.fit
+    image = scale(read_image(path), size, Image.Resampling.LANCZOS)
+    image.info.clear()  # versions of Pillow differ in what they write of it
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=92, method=4)
+    return buffer.getvalue()
+
+
 def element(address: str, description: str) -> str:
     """Give the HTML that shows an image."""
     return f'<img src="{escape(address)}" alt="{escape(description)}">'
@@ -154,4 +167,5 @@ IMAGE = Medium(
     inspect=inspect_image,
     tile=square_tile,
     element=element,
+    uniform=Uniform(".webp", "image/webp", as_webp),
 )

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from a2ibench.files import write_bytes
-from a2ibench.media.base import Medium, refusal
+from a2ibench.media.audio import decode_with_av
+from a2ibench.media.base import Medium, Uniform, refusal
 from a2ibench.media.containers import demuxer
-from a2ibench.media.image import square
+from a2ibench.media.image import UNIFORM_SIDE, square
 from a2ibench.media.moving import converted, decoded, middle_frame, opened
 
 SOUND_RATE = 48_000
@@ -213,6 +214,32 @@ def mux(video: Path, sound: ArrayLike | None, rate: int, out: Path) -> None:
     write_bytes(out, buffer.getvalue())
 
 
+def as_mp4(path: Path, whole: bool = False) -> bytes:
+    """Encode a video, with its sound if it has one, as MP4 of one size: what every browser plays, without metadata.
+
+    The picture is cut to 512 x 512 pixels, from its middle; a `whole` one keeps its shape, its longer side 512.
+    """
+    import av
+
+    buffer = BytesIO()
+    with opened(path) as (source, stream), av.open(buffer, "w", format="mp4") as container:
+        fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
+        scale = UNIFORM_SIDE / max(stream.width, stream.height)
+        width, height = (max(2, round(side * scale) // 2 * 2) for side in (stream.width, stream.height))
+        if not whole:
+            width = height = UNIFORM_SIDE
+        picture = _picture_track(container, width, height, fps)
+        packets = []
+        if source.streams.audio:
+            sound, rate = decode_with_av(path)
+            packets = _encoded(path, _sound_track(container), sound, rate)
+        for packet in _coded_anew(path, picture, cut=not whole):
+            container.mux(packet)
+        for packet in packets:
+            container.mux(packet)
+    return buffer.getvalue()
+
+
 def _is_shown_everywhere(path: Path, stream: Any) -> bool:
     context = stream.codec_context
     known = {"h264", "mpeg4"} if _codec() == "mpeg4" else {"h264"}
@@ -233,7 +260,9 @@ def _copied(source: Any, stream: Any, picture: Any) -> Iterator[Any]:
         yield packet
 
 
-def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
+def _coded_anew(path: Path, picture: Any, cut: bool = False) -> Iterator[Any]:
+    import av
+
     base = Fraction(1, 90_000)
     picture.codec_context.time_base = base
     first, last = None, -1
@@ -241,6 +270,8 @@ def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
         first = time if first is None else first
         if (at := round((time - first) / base)) <= last:
             continue
+        if cut:
+            frame = av.VideoFrame.from_image(square(converted(frame).to_image(), picture.width))
         ready = converted(frame, "yuv420p", picture.width, picture.height)
         # None: the kind that the frame had in its old stream says nothing here.
         ready.pts, ready.time_base, ready.pict_type, last = at, base, 0, at
@@ -291,4 +322,5 @@ VIDEO = Medium(
     inspect=inspect_video,
     tile=video_tile,
     element=element,
+    uniform=Uniform(".mp4", "video/mp4", as_mp4),
 )

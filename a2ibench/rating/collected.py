@@ -18,7 +18,8 @@ from a2ibench.rating.matrix import Matrix, Rated
 from a2ibench.rating.names import is_known
 from a2ibench.rating.readers import MOST_ANSWERS
 from a2ibench.rating.scale import Scale
-from a2ibench.rating.study import REAL, Design
+from a2ibench.rating.study import Design
+from a2ibench.tasks import tasks
 from a2ibench.text import plain
 
 MOST_METHODS = 100
@@ -221,8 +222,8 @@ def _matrix(design: Design, ratings: Sequence[_Rating], scale: Scale) -> Matrix:
             raise A2IBenchError(
                 f"The methods {shown(other)} and {shown(method)} differ in capitals only; write one name for each."
             )
-    if REAL in methods:
-        raise A2IBenchError(f"A method can't be called {REAL!r}, which means hidden controls; rename it.")
+    for name in sorted({task.real for task in tasks().values()} & set(methods)):
+        raise A2IBenchError(f"A method can't be called {name!r}, which means hidden controls; rename it.")
     if len(methods) > MOST_METHODS:
         raise A2IBenchError(
             f"These are {len(methods)} methods ({', '.join(shown(method, 20) for method in methods[:3])} …), and "
