@@ -156,7 +156,7 @@ class Wav2ClipGeneration:
     def targets(self, clips: Sequence[Clip]) -> Tensor:
         """Hear whole clips: one Wav2CLIP row each, ``[n, dim]``."""
         waves = [read_audio(clip.file("audio"), self.hearing.rate) for clip in clips]
-        return torch.from_numpy(self.hearing.encode(waves)).to(self.device)
+        return torch.from_numpy(self.hearing.encode_together(waves)).to(self.device)
 
     def optimise(self, targets: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Optimise latents towards targets.

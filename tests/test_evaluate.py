@@ -187,7 +187,7 @@ def test_rows_do_not_depend_on_batch_order_or_neighbours(suite, own_clips, tmp_p
     for how, arrays in found.items():
         for encoder, array in arrays.items():
             scale = np.abs(expected[encoder]).max()
-            assert np.abs(array - expected[encoder]).max() <= 1e-5 * scale, (how, encoder)
+            assert (array == expected[encoder]).all(), (how, encoder)
             assert np.abs(expected[encoder] - expected[encoder][0]).max() > 1e-3 * scale, "not all the same"
 
 
@@ -197,7 +197,7 @@ def test_text_rows_do_not_depend_on_neighbours(suite, tmp_path, monkeypatch):
     together = text_rows(encoder, texts)
     monkeypatch.setenv("A2IBENCH_CACHE", str(tmp_path / "alone"))
     alone = np.concatenate([text_rows(encoder, [text]) for text in texts])
-    assert np.abs(together - alone).max() <= 1e-5 * np.abs(together).max()
+    assert (together == alone).all()
 
 
 def test_outputs_of_any_mode_and_size(scorer, suite, own_outputs):
@@ -287,7 +287,7 @@ def test_encoders_halve_a_batch_that_the_memory_does_not_hold(scorer, suite, mon
         return forward(batch)
 
     monkeypatch.setattr(encoder, "_forward", lambda batch: narrow(batch, 2))
-    with pytest.warns(A2IBenchWarning, match="too little memory"):
+    with pytest.warns(A2IBenchWarning, match="too little memory[^\n]*last digits"):
         halved = encoder.encode(images)
     assert np.abs(halved - whole).max() <= 1e-5 * np.abs(whole).max()
     monkeypatch.setattr(encoder, "_forward", lambda batch: narrow(batch, 0))

@@ -41,6 +41,12 @@ class Encoder(ABC):
         What the network computes in.
     rate
         The sample rate in Hz that an audio encoder wants; 0 for the others.
+    batch
+        How many items the network computes at once; always as many, a last batch is filled up. In batches of another
+        size a row differs in its last bits.
+    computing
+        How the rows are computed, where that can move their last bits only: the batch, and the kernels. It names the
+        cached rows and stands in a result's provenance, not in the digest: no printed digit depends on it.
 
     """
 
@@ -51,11 +57,14 @@ class Encoder(ABC):
     configuration: Mapping[str, Any]
     dtype: str = "float32"
     rate: int = 0
+    batch: int = 8
+    computing: str = ""
 
     @property
     def id(self) -> str:
-        """Everything that the rows depend on: name, weights, preprocessing, dtype, and a digest of all of it."""
-        return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+        """Everything that the rows depend on: name, weights, preprocessing, dtype, a digest of all of it, computing."""
+        identity = f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+        return f"{identity}:{self.computing}" if self.computing else identity
 
     @property
     def digest(self) -> str:
@@ -72,7 +81,22 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode one batch: ``[len(items), d]``; a row depends on nothing but its own item."""
+        """Encode any number of items: ``[len(items), d]``; a row's bits depend on nothing but its own item."""
+
+    def encode_together(self, items: Sequence[Any]) -> Float32:
+        """Encode items that always come together, as the frames of a video, or a single one: ``[len(items), d]``.
+
+        Their batch need not be filled up, so that it costs less; the last bits may differ from those of `encode`.
+        """
+        return self.encode(items)
+
+    def prepare(self, item: Any) -> Any:
+        """Do what comes before the network, for one item; it may run beside the network, in another thread."""
+        return item
+
+    def compute(self, prepared: Sequence[Any]) -> Float32:
+        """Encode what `prepare` gave: ``[len(prepared), d]``."""
+        return self.encode(prepared)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import EncoderKind, Float32, check_keys
+from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import A2IBenchError
 
 PUBLISHED = "ViT-B-32-quickgelu"
@@ -189,11 +189,13 @@ class ClipTextEncoder(TorchEncoder):
         self.preprocessing = f"1-{clip.model}-{clip.tokenizer_id}"
         self.configuration = {"model": clip.configuration, "tokenizer": clip.tokenizer_id}
 
-    def encode(self, items: Sequence[str]) -> Float32:
-        """Encode texts; what is longer than the tower's context is cut: ``[n, dim]``."""
-        if not items:
-            return self._empty()
-        return self._rows(self._clip.network.encode_text, self._clip.tokenizer(list(items)))
+    def prepare(self, item: str) -> Tensor:
+        """Give a text's token ids, ``[context_length]``; what is longer than the tower's context is cut."""
+        return self._clip.tokenizer([item])[0]
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        rows: Tensor = self._clip.network.encode_text(batch)
+        return rows
 
 
 # The image and the text encoder of a suite are one file; loading it twice would double time and memory.
