@@ -167,27 +167,29 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="By default under runs/.")] = None,
     classification_loss: Annotated[bool, typer.Option("--cl", help="Add the classification loss.")] = False,
     steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Per process.")] = None,
-    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches per step.")] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Clips of a batch, of all processes together.")
+    ] = None,
+    accumulate: Annotated[int | None, typer.Option("--accumulate", min=1, help="Batches per step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
-    mixed_precision: Annotated[str, typer.Option("--mixed-precision", help="no, fp16 or bf16.")] = "no",
-    precompute: Annotated[
-        bool,
-        typer.Option(help="Compute audio features and latents once per clip and keep them in the cache."),
-    ] = True,
+    mixed_precision: Annotated[str | None, typer.Option("--mixed-precision", help="no, fp16 or bf16.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the UNet: faster on GPUs, a slow start.")] = False,
+    cache: Annotated[
+        str | None, typer.Option("--cache", help="What is computed once: features, latents, or auto (by size).")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     checkpoint_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps.")] = 200,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin again.")
     ] = True,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as validate_every=500 or recipe=authors."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a method, as AudioToken's embedder; the same command goes on after a kill (GPUs: accelerate launch)."""
-    from a2ibench.errors import unknown
-
-    if mixed_precision not in ("no", "fp16", "bf16"):
-        raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
     from a2ibench.baselines import methods
     from a2ibench.runs.prepare import device_of
     from a2ibench.runs.train import train_method
@@ -198,20 +200,22 @@ def train(
     where = device_of(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
         where = f"cuda:{os.environ['LOCAL_RANK']}"
-    chosen = {"steps": steps, "batch_size": batch_size, "lr": lr}
+    chosen = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "lr": lr,
+        "mixed_precision": mixed_precision,
+        "compile": compile or None,
+        "cache": cache,
+    }
     with progress() as stage:
         file = train_method(
             method,
             suite,
             data,
             out,
-            settings={
-                **{k: v for k, v in chosen.items() if v is not None},
-                "accumulate": accumulate,
-                "mixed_precision": mixed_precision,
-                "precompute": precompute,
-                "seed": seed,
-            },
+            settings={"seed": seed, **pairs(options), **{k: v for k, v in chosen.items() if v is not None}},
             device=where,
             checkpoint_every=checkpoint_every,
             fresh=not resume,
