@@ -2,8 +2,9 @@
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,17 +17,22 @@ from a2ibench.cli.shared import (
     JsonOption,
     LimitOption,
     OutOption,
+    RayOption,
     SeedOption,
     SetOption,
+    ShardOption,
     SuiteOption,
     WeightsOption,
+    WorkersOption,
     app,
+    chosen_shard,
     console,
     note,
     pairs,
     paths,
     print_json,
     progress,
+    say_shard,
 )
 from a2ibench.errors import A2IBenchError
 
@@ -54,34 +60,32 @@ def eval(
     options: SetOption = None,
     allow_missing: AllowMissingOption = False,
     fresh: FreshOption = False,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.api import evaluation
+    from a2ibench.api import evaluate_shard, evaluation
     from a2ibench.baselines import get as get_method
     from a2ibench.show.terminal import score_report
 
     began = time.perf_counter()
+    part = chosen_shard(shard, fresh)
+    what = get_method(method).name if method else outputs or Path()
+    asked: dict[str, Any] = {
+        "name": name, "data": data, "limit": limit, "metrics": metric, "seed": seed, "options": pairs(options),
+        "weights": paths(weights), "device": device, "batch_size": batch_size, "out": out,
+        "allow_missing": allow_missing, "workers": workers,
+    }  # fmt: skip
     with progress() as stage:
-        done = evaluation(
-            get_method(method).name if method else outputs or Path(),
-            suite,
-            name=name,
-            data=data,
-            limit=limit,
-            metrics=metric,
-            seed=seed,
-            options=pairs(options),
-            weights=paths(weights),
-            device=device,
-            batch_size=batch_size,
-            out=out,
-            allow_missing=allow_missing,
-            fresh=fresh,
-            stage=stage,
-        )
+        if part is not None:
+            _refuse_both(ray)
+            say_shard(part, *evaluate_shard(what, suite, part, **asked, stage=stage), as_json)
+            return
+        done = evaluation(what, suite, **asked, fresh=fresh, ray=ray, stage=stage)
     if as_json:
         print_json(done.result.model_dump())
         return
@@ -91,6 +95,11 @@ def eval(
     note(f"Done in {time.perf_counter() - began:.0f} s.")
     if done.result.caution and data is not None and outputs is not None:
         _say_how_to_score_it(outputs, data)
+
+
+def _refuse_both(ray: str | None) -> None:
+    if ray is not None:
+        raise A2IBenchError("--ray makes the whole run, and --shard a part of one; give one of them.")
 
 
 def _say_how_to_score_it(outputs: Path, data: Path) -> None:
@@ -124,32 +133,44 @@ def generate(
     weights: WeightsOption = None,
     options: SetOption = None,
     fresh: FreshOption = False,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a method's images without scoring them; goes on where an earlier run was stopped."""
     from a2ibench.api import chosen_clips, run_folder
+    from a2ibench.clips import ClipSet
     from a2ibench.files import check_writable
+    from a2ibench.runs.generate import check_folder, check_units
     from a2ibench.runs.generate import generate as make_images
+    from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of, prepare
     from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import load_suite
 
+    part = chosen_shard(shard, fresh)
     loaded = load_suite(suite)
     clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     folder = out or run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
-    where = device_of(device)
-    with progress() as stage:
-        check_clips(clips, stage)
+    check_folder(run, folder, fresh=fresh)
+    with open_workers(workers, ray, device, part) or nullcontext() as executor, progress() as stage:
+        where = executor.device(device) if executor else device_of(device)
+        check_units(folder, run.method.task, where, batch_size, clips if part else None)
+        mine = ClipSet(part.of(clips, batch_size), clips.name, clips.task) if part else clips
+        check_clips(mine, stage)
         generated = make_images(
             run,
             clips,
             folder,
             device=where,
             batch_size=batch_size,
-            advance=stage("generate", len(clips)),
+            advance=stage("generate", len(mine)),
             fresh=fresh,
+            executor=executor,
+            shard=part,
         )
     if as_json:
         print_json({"folder": str(folder), "images": {k: str(v) for k, v in generated.files.items()}})

@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout i
 WeightsOption = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=FILE."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Compute in so many processes, one per GPU or core; see docs/clusters.md."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts; in a SLURM array by itself, unless none."),
+]
+RayOption = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="Compute on a Ray cluster: auto or HOST:PORT.")
 ]
 AllowMissingOption = Annotated[
     bool, typer.Option("--allow-missing", help="Clips may lack images: they lose all their comparisons.")
@@ -153,6 +165,29 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+def chosen_shard(text: str | None, fresh: bool) -> Any:
+    """Read --shard, and say so where it comes from SLURM; None for the whole."""
+    from a2ibench.runs.units import shard_of
+
+    shard = shard_of(text)
+    if shard and fresh:
+        raise A2IBenchError(
+            "--fresh would delete what other shards make; delete the run folder first, and leave it out."
+        )
+    if shard and text is None:
+        note(f"Shard {shard} of the SLURM array (--shard none makes the whole).")
+    return shard
+
+
+def say_shard(part: Any, folder: Path, clips: Any, as_json: bool) -> None:
+    """Say what a shard has made, and that the scores come later."""
+    if as_json:
+        print_json({"folder": str(folder), "shard": str(part), "clips": list(clips.ids)})
+        return
+    console().print(f"{folder}{os.sep}  shard {part}, {len(clips)} clips", highlight=False)
+    note("When all shards have ended, the same command without --shard (in an array: --shard none) merges them.")
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ class Run:
     parts: Mapping[str, Any]
     weights: Mapping[str, str]
     licences: Sequence[str] = ()
+    source: Suite | None = field(default=None, repr=False)
+    """The suite that the parts are of."""
+    own: Mapping[str, Path] = field(default_factory=dict)
+    """The user's own weight files, by part."""
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` keeps."""
@@ -70,7 +74,7 @@ def prepare(
         _check_option(name, value, known[name])
     parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
     licences = suite.method_licences(method_name, [name for name in method.parts if name not in (weights or {})])
-    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences)
+    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences, suite, weights or {})
 
 
 def _check_option(name: str, value: Any, default: Any) -> None:

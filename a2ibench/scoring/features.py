@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,18 @@ from a2ibench.encoders.base import Encoder, Float32, Modality
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import cache_dir, is_regular, sha256_file
 from a2ibench.progress import Advance
+
+
+class Rows(Protocol):
+    """The features of one encoder, wherever they are kept: content digest → float32 array."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, Float32]:
+        """Read the features that are there."""
+        ...
+
+    def put(self, rows: dict[str, Float32]) -> None:
+        """Keep features."""
+        ...
 
 
 class FeatureCache:
@@ -89,11 +101,16 @@ def _unpacked(blob: Any) -> Float32 | None:
 
 
 def encode_files(
-    encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance = lambda n: None
+    encoders: Sequence[Encoder],
+    paths: Sequence[Path],
+    batch_size: int,
+    advance: Advance = lambda n: None,
+    cache: Callable[[str], Rows] = FeatureCache,
 ) -> dict[str, list[Float32]]:
     """Encode files with several encoders of one medium: by the encoder's name an array per file.
 
-    Encoders that read a file alike (images; sounds at one rate) share one decoding of it.
+    Encoders that read a file alike (images; sounds at one rate) share one decoding of it. `cache` gives what is kept of
+    an encoder, by its id.
     """
     keys = [sha256_file(path) for path in paths]
     alike: dict[Any, list[Encoder]] = {}
@@ -102,7 +119,7 @@ def encode_files(
     found: dict[str, list[Float32]] = {}
     for place, ((modality, rate), group) in enumerate(alike.items()):
         moved = advance if place == 0 else (lambda n: None)
-        found |= _encode(group, keys, partial(_read, paths, modality, rate), batch_size, moved)
+        found |= _encode(group, keys, partial(_read, paths, modality, rate), batch_size, moved, cache)
     return found
 
 
@@ -111,11 +128,11 @@ def _read(paths: Sequence[Path], modality: Modality, rate: int, index: int) -> A
     return read_image(paths[index]) if modality == "image" else read_audio(paths[index], rate)
 
 
-def encode_texts(encoder: Encoder, texts: Sequence[str]) -> NDArray[Any]:
+def encode_texts(encoder: Encoder, texts: Sequence[str], cache: Callable[[str], Rows] = FeatureCache) -> NDArray[Any]:
     """Encode texts, each distinct one once: ``[n, d]``."""
     distinct = sorted(set(texts))
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in distinct]
-    rows = _encode([encoder], keys, lambda i: distinct[i], 64, lambda n: None)[encoder.name]
+    rows = _encode([encoder], keys, lambda i: distinct[i], 64, lambda n: None, cache)[encoder.name]
     by_text = dict(zip(distinct, rows, strict=True))
     return np.stack([by_text[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
@@ -126,9 +143,10 @@ def _encode(
     read: Callable[[int], Any],
     batch_size: int,
     advance: Advance,
+    cache: Callable[[str], Rows] = FeatureCache,
 ) -> dict[str, list[Float32]]:
-    caches = {encoder.name: FeatureCache(encoder.id) for encoder in encoders}
-    known = {name: cache.get(list(dict.fromkeys(keys))) for name, cache in caches.items()}
+    caches = {encoder.name: cache(encoder.id) for encoder in encoders}
+    known = {name: rows.get(list(dict.fromkeys(keys))) for name, rows in caches.items()}
     first = {key: index for index, key in reversed(list(enumerate(keys)))}
     wanted = [(key, index) for key, index in first.items() if any(key not in rows for rows in known.values())]
     advance(len(keys) - len(wanted))

@@ -9,11 +9,12 @@ import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
 from a2ibench.encoders.base import Encoder, Float32
+from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
 from a2ibench.metrics.base import AnyArray
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
-from a2ibench.progress import Stage, silent
+from a2ibench.progress import Advance, Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
 from a2ibench.scoring.features import encode_files, encode_texts
@@ -41,6 +42,22 @@ def chosen_metrics(names: Sequence[str] | None, task: Task) -> list[Metric]:
 def encoders_of(wanted: Iterable[Metric]) -> tuple[str, ...]:
     """Name the encoders that these metrics read, each once: no other network is loaded."""
     return tuple(dict.fromkeys(name for metric in wanted for name in metric.encoders))
+
+
+class FeatureSource:
+    """Where features come from: computed in this process, and cached."""
+
+    def files(
+        self, encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance
+    ) -> dict[str, list[Float32]]:
+        """Encode files with encoders of one medium: by the encoder's name an array per file."""
+        with fixed_threads():
+            return encode_files(encoders, paths, batch_size, advance)
+
+    def texts(self, encoder: Encoder, texts: Sequence[str]) -> AnyArray:
+        """Encode texts: ``[n, d]``."""
+        with fixed_threads():
+            return encode_texts(encoder, texts)
 
 
 Outputs = Mapping[str, Sequence[Path]]
@@ -95,6 +112,8 @@ class Scorer:
         How the encoders run.
     stage
         Shows progress.
+    features
+        Where features come from; by default they are computed here.
 
     """
 
@@ -107,7 +126,9 @@ class Scorer:
         device: str = "cpu",
         batch_size: int = 32,
         stage: Stage = silent,
+        features: FeatureSource | None = None,
     ):
+        self.features = features or FeatureSource()
         self.suite, self.clips, self.device = suite, clips, device
         self.batch_size, self.stage = batch_size, stage
         self.notes = [*suite.file.notes]
@@ -149,10 +170,7 @@ class Scorer:
         there = {clip_id: outputs[clip_id] for clip_id in self.clips.ids if outputs.get(clip_id)}
         missing = tuple(clip_id for clip_id in self.clips.ids if clip_id not in there)
         coverage = Coverage(depth, len(there), len(self.clips))
-        generated = self._features_of(
-            "generated", [path for paths in there.values() for path in paths], wanted, f"encode {name}"
-        )
-        self._encode_clips(wanted)
+        generated = self.encode(there, wanted, name)
         place = {clip_id: depth * index for index, clip_id in enumerate(there)}
         first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
         views = [{key: rows[first + index] for key, rows in generated.items()} for index in range(depth)]
@@ -173,6 +191,13 @@ class Scorer:
 
     # ------------------------------------------------------------------------------------------- features
 
+    def encode(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> dict[str, AnyArray]:
+        """Encode outputs, and what the metrics need of the clips themselves; gives the features of the outputs."""
+        paths = [path for paths in outputs.values() for path in paths]
+        generated = self._features_of("generated", paths, wanted, f"encode {name}") if paths else {}
+        self._encode_clips(wanted)
+        return generated
+
     def _keys(self, wanted: Iterable[Metric], generated: bool) -> list[str]:
         keys = dict.fromkeys(key for metric in wanted for key in metric.needs)
         return [key for key in keys if key.startswith("generated/") == generated]
@@ -185,7 +210,7 @@ class Scorer:
         encoders = [self._encoder_for(key) for key in keys]
         if not encoders:
             return {}
-        rows = encode_files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
+        rows = self.features.files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
         return {f"{role}/{name}": _stacked(found) for name, found in rows.items()}
 
     def _encoder_for(self, key: str) -> Encoder:
@@ -212,7 +237,7 @@ class Scorer:
                 for key in (key for key in todo if key.startswith(f"{role}/")):
                     texts = self._texts(role, wanted, key)
                     if texts:
-                        self._of_clips[key] = encode_texts(self._encoder_for(key), texts)
+                        self._of_clips[key] = self.features.texts(self._encoder_for(key), texts)
             else:
                 paths = [clip.file(columns.get(role, role)) for clip in self.clips]
                 self._of_clips |= self._features_of(role, paths, wanted, f"encode {role}")
