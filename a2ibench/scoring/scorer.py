@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
-from a2ibench.encoders.base import Encoder, Float32
+from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
 from a2ibench.metrics.base import AnyArray
@@ -16,7 +16,7 @@ from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
-from a2ibench.scoring.features import encode_files, encode_texts
+from a2ibench.scoring.features import encode_files, encode_texts, stacked
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
 from a2ibench.text import some
@@ -186,7 +186,7 @@ class Scorer:
         if not encoders:
             return {}
         rows = encode_files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
-        return {f"{role}/{name}": _stacked(found) for name, found in rows.items()}
+        return {f"{role}/{name}": stacked(found) for name, found in rows.items()}
 
     def _encoder_for(self, key: str) -> Encoder:
         """Give the encoder of a key, after checking that the role is of its medium."""
@@ -224,7 +224,7 @@ class Scorer:
             return self.suite.file.labels
         if role == "category":
             return next((self._categories(metric) for metric in wanted if key in metric.needs), ())
-        return [clip.text(role) for clip in self.clips]
+        return [clip.text(self.suite.task.condition if role == "condition" else role) for clip in self.clips]
 
     def _categories(self, metric: Metric) -> tuple[str, ...]:
         """The names of the categories of the classifier that a metric reads, if it reads one."""
@@ -293,11 +293,6 @@ class Scorer:
             unit=metric.unit,
             signature=str(signature),
         )
-
-
-def _stacked(rows: Sequence[Float32]) -> AnyArray:
-    """A row per item; of an encoder that gives several per item, all of them."""
-    return np.stack(rows) if rows[0].ndim == 1 else np.concatenate(rows)
 
 
 def interval_of(values: np.ndarray, unit: str) -> Interval:
