@@ -15,6 +15,13 @@ IntArray = NDArray[np.integer]
 AnyArray = NDArray[Any]
 
 
+class UndefinedError(A2IBenchError):
+    """A metric has no value on these features; the message says why, and goes on "it needs …" or the like.
+
+    Whoever scores leaves the metric out, with the reason, and goes on.
+    """
+
+
 @dataclass(frozen=True)
 class Features:
     """The encoders' outputs that the metrics read; row i of every per-clip array belongs to clip i.

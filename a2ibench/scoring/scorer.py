@@ -11,7 +11,7 @@ from a2ibench.clips import ClipSet, check_media
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
-from a2ibench.metrics.base import AnyArray
+from a2ibench.metrics.base import AnyArray, UndefinedError
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
@@ -159,11 +159,14 @@ class Scorer:
         found = Scored([], {clip_id: {} for clip_id in self.clips.ids}, missing, {}, {})
         for metric in wanted:
             why = self._why_not(metric, coverage)
-            if not why and metric.per_clip is not None:
-                given = [self._given(metric, view, there) for view in views]
-                why = self._score_clips(metric, given, coverage, found)
-            elif not why and metric.statistic is not None:
-                self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            try:
+                if not why and metric.per_clip is not None:
+                    given = [self._given(metric, view, there) for view in views]
+                    why = self._score_clips(metric, given, coverage, found)
+                elif not why and metric.statistic is not None:
+                    self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            except UndefinedError as reason:
+                why = str(reason)
             if why:
                 found.left_out[metric.name] = why
         if not found.scores:

@@ -20,6 +20,7 @@ ENCODERS = {
     "classifier": "resnet50",
     "inception": "inception",
     **{name: name for name in ("vggish", "passt", "clap-text", "clap-audio", "imagebind-audio", "imagebind-video")},
+    **{name: name for name in ("onsets", "numbers", "motion", "detector", "events")},
 }
 SOUNDS = (
     *("generated/passt", "reference/passt"),
@@ -50,6 +51,15 @@ def rows(n: int = 24, seed: int = 0) -> Features:
     arrays["category/clip-text"] = kinds[::-1].copy()
     arrays["labels/clip-text"] = np.concatenate([rng.standard_normal((3, 16)), kinds])
     arrays["generated/classifier"] = np.eye(4)[np.arange(n) % 4]
+    for key in ("generated/onsets", "onsets/numbers", "condition/motion"):
+        arrays[key] = several([np.sort(rng.uniform(0.1, 3, (1 + i % 3, 2)), axis=0) for i in range(n)])
+    frames = np.linspace(0, 3, 60)[:, None]
+    arrays["generated/detector"] = several(
+        [np.hstack([frames, rng.random((60, 4)) * rng.uniform(0.2, 1, 4)]) for _ in range(n)]
+    )
+    often = (5, 700, 0, 60)
+    events = [np.array([[k % 4, 1 + k % 2, often[k % 4]] for k in (i, i + 1)], np.float32) for i in range(n)]
+    arrays["events/events"] = several([rows[: 1 + i % 2] for i, rows in enumerate(events)])
     for role in ("generated", "reference"):
         arrays[f"{role}/vggish"] = several([rng.standard_normal((1 + i % 3, 8)) for i in range(n)])
     arrays["generated/inception"] = rng.standard_normal((n, 8)).astype(np.float32)
