@@ -17,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics.base import AnyArray, Features, FloatArray, Metric, SetStatistic, feature_pair
+from a2ibench.metrics.base import (
+    AnyArray,
+    Features,
+    FloatArray,
+    Metric,
+    SetStatistic,
+    feature_pair,
+    rows_and_counts,
+)
 
 
 class _Gaussian(NamedTuple):
@@ -134,14 +142,29 @@ def _influence(x: FloatArray, one: _Gaussian, two: _Gaussian) -> FloatArray:
     return influence
 
 
-def _fid(rows: Features) -> SetStatistic:
-    names = ("generated/inception", "reference/inception")
-    x, y = feature_pair(rows[names[0]], rows[names[1]], names)
+def frechet_statistic(rows: Features, names: tuple[str, str]) -> SetStatistic:
+    """Measure the Fréchet distance between the features of two names, with its standard error.
+
+    Several rows of one item (the windows of a sound) are not independent: their influences are summed before they
+    are squared, and the items are what varies.
+
+    Raises
+    ------
+    A2IBenchError
+        As `frechet_distance`; or if fewer than two items have rows.
+
+    """
+    (one_rows, counts), (two_rows, _) = (rows_and_counts(rows[name], name) for name in names)
+    x, y = feature_pair(one_rows, two_rows, names)
     one, two = _from_features(x), _from_features(y)
-    influence = _influence(x, one, two)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        raise A2IBenchError(f"{names[0]!r} has rows of one item alone: a distance between sets needs two or more.")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    influence = np.add.reduceat(_influence(x, one, two), starts) * (len(counts) / len(x))
     return SetStatistic(
         value=_distance(one, two),
-        stderr=float(np.sqrt((influence * influence).sum() / (len(x) * (len(x) - 1)))),
+        stderr=float(np.sqrt((influence * influence).sum() / (len(counts) * (len(counts) - 1)))),
         extra={"n": float(len(x)), "m": float(len(y)), "d": float(x.shape[1])},
     )
 
@@ -157,6 +180,6 @@ METRICS = (
         bounds=(0.0, float("inf")),
         unit="",
         digits=2,  # always: in a column 0.0462 would stand beside 1.84
-        statistic=_fid,
+        statistic=lambda rows: frechet_statistic(rows, ("generated/inception", "reference/inception")),
     ),
 )

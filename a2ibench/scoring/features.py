@@ -18,6 +18,7 @@ from a2ibench.clips import read_audio, read_image
 from a2ibench.encoders.base import Encoder, Float32, Modality
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import cache_dir, is_regular, sha256_file
+from a2ibench.metrics.base import several
 from a2ibench.progress import Advance
 
 
@@ -129,12 +130,17 @@ def _read(paths: Sequence[Path], modality: Modality, rate: int, index: int) -> A
 
 
 def encode_texts(encoder: Encoder, texts: Sequence[str], cache: Callable[[str], Rows] = FeatureCache) -> NDArray[Any]:
-    """Encode texts, each distinct one once: ``[n, d]``."""
+    """Encode texts, each distinct one once: as `stacked` has them."""
     distinct = sorted(set(texts))
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in distinct]
     rows = _encode([encoder], keys, lambda i: distinct[i], 64, lambda n: None, cache)[encoder.name]
     by_text = dict(zip(distinct, rows, strict=True))
-    return np.stack([by_text[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
+    return stacked([by_text[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
+
+
+def stacked(rows: Sequence[Float32]) -> NDArray[Any]:
+    """Give a row per item, [n, d]; of an encoder that gives several per item, [k, d] each, an array of arrays."""
+    return np.stack(rows) if rows[0].ndim == 1 else several(rows)
 
 
 def _encode(

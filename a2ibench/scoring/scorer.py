@@ -12,12 +12,12 @@ from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
-from a2ibench.metrics.base import AnyArray
+from a2ibench.metrics.base import AnyArray, UndefinedError
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Advance, Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
-from a2ibench.scoring.features import encode_files, encode_texts
+from a2ibench.scoring.features import encode_files, encode_texts, stacked
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
 from a2ibench.text import some
@@ -177,11 +177,14 @@ class Scorer:
         found = Scored([], {clip_id: {} for clip_id in self.clips.ids}, missing, {}, {})
         for metric in wanted:
             why = self._why_not(metric, coverage)
-            if not why and metric.per_clip is not None:
-                given = [self._given(metric, view, there) for view in views]
-                why = self._score_clips(metric, given, coverage, found)
-            elif not why and metric.statistic is not None:
-                self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            try:
+                if not why and metric.per_clip is not None:
+                    given = [self._given(metric, view, there) for view in views]
+                    why = self._score_clips(metric, given, coverage, found)
+                elif not why and metric.statistic is not None:
+                    self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            except UndefinedError as reason:
+                why = str(reason)
             if why:
                 found.left_out[metric.name] = why
         if not found.scores:
@@ -211,7 +214,7 @@ class Scorer:
         if not encoders:
             return {}
         rows = self.features.files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
-        return {f"{role}/{name}": _stacked(found) for name, found in rows.items()}
+        return {f"{role}/{name}": stacked(found) for name, found in rows.items()}
 
     def _encoder_for(self, key: str) -> Encoder:
         """Give the encoder of a key, after checking that the role is of its medium."""
@@ -249,7 +252,7 @@ class Scorer:
             return self.suite.file.labels
         if role == "category":
             return next((self._categories(metric) for metric in wanted if key in metric.needs), ())
-        return [clip.text(role) for clip in self.clips]
+        return [clip.text(self.suite.task.condition if role == "condition" else role) for clip in self.clips]
 
     def _categories(self, metric: Metric) -> tuple[str, ...]:
         """The names of the categories of the classifier that a metric reads, if it reads one."""
@@ -318,11 +321,6 @@ class Scorer:
             unit=metric.unit,
             signature=str(signature),
         )
-
-
-def _stacked(rows: Sequence[Float32]) -> AnyArray:
-    """A row per item; of an encoder that gives several per item, all of them."""
-    return np.stack(rows) if rows[0].ndim == 1 else np.concatenate(rows)
 
 
 def interval_of(values: np.ndarray, unit: str) -> Interval:
