@@ -75,7 +75,10 @@ def test_real_images_reach_the_ceiling(scorer, references):
 
 def test_the_score_is_the_mean_of_the_clips(scorer, suite, outputs):
     clips = suite.clips()
-    scored = scorer.score(images_in(outputs, clips), list(metrics().values()))
+    scored = scorer.score(
+        images_in(outputs, clips),
+        [metric for metric in metrics().values() if metric.name.startswith(("AIS", "IIS", "AIC", "FID", "KID"))],
+    )
     scores, items = scored.scores, scored.items
     assert len(scores) > 8
     for score in scores:

@@ -68,6 +68,13 @@ def _train(training: Training) -> Path:
     return train(examples, config, folder, report=report, checkpoint_every=training.checkpoint_every)
 
 
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    from a2ibench.baselines.audiotoken.config import configure
+    from a2ibench.baselines.audiotoken.watch import tracker_names
+
+    tracker_names(configure(settings))
+
+
 def _width(beats: Mapping[str, Any]) -> int:
     """Give the width of BEATs' features without loading it: of a part of a suite."""
     from a2ibench.encoders.beats import AUDIOTOKEN_LAYERS, BeatsConfig
@@ -108,6 +115,7 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train,
+        check_settings=_check_settings,
     ),
     Method(
         "audiotoken-cl",
@@ -118,5 +126,6 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train_with_classification,
+        check_settings=_check_settings,
     ),
 )
