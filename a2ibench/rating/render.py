@@ -22,13 +22,13 @@ _PARTS = Path(__file__).with_name("page")
 
 @cache
 def part(name: str) -> str:
-    """Read a part of the page: index.html, style.css, media.js, page.js, watch.html, watch.js."""
+    """Read a part of the page: index.html, style.css, check.js, media.js, page.js, watch.html, watch.js."""
     return (_PARTS / name).read_text(encoding="utf-8")
 
 
 def script() -> str:
     """Give the script of the rating page."""
-    return part("media.js") + part("page.js")
+    return "".join(map(part, ("check.js", "media.js", "page.js")))
 
 
 def media(study: Study) -> list[str]:
@@ -121,6 +121,7 @@ def page_data(
         "scale": study.scale.model_dump(),
         "noun": study.declared.noun,
         "medium": study.medium.name,
+        "headphones": study.headphones,
         "given": given and {"noun": study.declared.given, "medium": given.name},
         "rater": rater,
         "orders": all_orders,

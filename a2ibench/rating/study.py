@@ -45,7 +45,11 @@ _File = Annotated[str, Field(pattern=rf"^[0-9a-f]{{12}}\.({_ENDINGS})$")]
 _Text = Annotated[str, Field(max_length=20_000)]
 _Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_LATER = ("task",)
+_LATER = ("task", "headphones")
+_HEADPHONES = """
+# true: raters begin only after a short check that they wear headphones.
+headphones = false
+"""
 _T = TypeVar("_T")
 
 
@@ -121,6 +125,7 @@ class _Texts(_Model):
     question: _Line
     instructions: _Text = ""
     consent: _Text = ""
+    headphones: bool = False
     scale: Scale = Scale()
     exclusion: Exclusion = Exclusion()
 
@@ -153,6 +158,8 @@ class Study(_Model):
     """What raters read first."""
     consent: str
     """What raters agree to."""
+    headphones: bool = False
+    """Whether raters begin only after a check that they wear headphones."""
     scale: Scale
     """The ends of the scale."""
     exclusion: Exclusion
@@ -265,6 +272,7 @@ def study_toml(task: Task, design: Design, seed: int) -> str:
         "hint": f"# {{label}} stands for the name of the {task.given}.\n" if "{label}" in asked.text else "",
         "question": _escaped(asked.text),
         "instructions": "\n\n".join(_wrapped(part) for part in asked.instructions.split("\n\n")),
+        "headphones": _HEADPHONES if asked.headphones else "",
         "low": _escaped(asked.low),
         "high": _escaped(asked.high),
         "real": task.real,

@@ -29,6 +29,8 @@ class Question:
         What they get besides the outputs.
     low, high
         What the ends of the scale mean (likert).
+    headphones
+        Whether ``study.toml`` offers the check of headphones, switched off.
 
     """
 
@@ -38,6 +40,7 @@ class Question:
     gives: Gives
     low: str = "not at all"
     high: str = "very well"
+    headphones: bool = False
 
 
 def usual(design: Design, given: str, noun: str, condition: str, output: str) -> Question:
@@ -80,6 +83,7 @@ def usual(design: Design, given: str, noun: str, condition: str, output: str) ->
         text=f"Which {noun} fits the {given} better?" if pairs else f"How well does this {noun} fit the {given}?",
         instructions=f"{first}\n\n{rest}",
         gives="together" if together else "condition",
+        headphones=output == "audio",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from a2ibench.rating.aggregate import aggregate
 from a2ibench.rating.column import rated_runs
 from a2ibench.rating.make import make_study, read_runs
 from a2ibench.rating.readers import Answer, Ratings
+from a2ibench.rating.render import write_page
 from a2ibench.rating.shown import Shown
 from a2ibench.rating.study import Study
 from a2ibench.rating.tables import markdown
@@ -368,6 +370,51 @@ def test_all_are_rated_from_1_to_5_by_keyboard(study_of, opened, name):
     page.get_by_text("You have answered everything").wait_for()
     kept = page.evaluate("localStorage.getItem(Object.keys(localStorage).find((key) => key.endsWith('R01')))")
     assert [row["value"] for row in json.loads(kept)] == [4, 4, 4, 4]
+
+
+def test_the_check_of_headphones_lets_in_who_hears_the_quiet_tone(study_of, opened, tmp_path):
+    folder = shutil.copytree(study_of("text-to-sound", "likert"), tmp_path / "study")
+    before = Study.load(folder)
+    text = (folder / "study.toml").read_text()
+    (folder / "study.toml").write_text(text.replace("headphones = false", "headphones = true"))
+    study = Study.load(folder)
+    assert study.digest != before.digest
+    page = opened(write_page(study, folder).as_uri())
+    page.evaluate("Math.random = () => 0.5")  # the second is quiet, the first is of opposite phase
+    begin(page, "R01")
+    page.get_by_text("1 of 6").wait_for()
+    assert page.get_by_role("button", name="Second").is_disabled(), "one listens first"
+    for answers, place in ((("Second",) * 4 + ("First", "Third"), "1 of 6"), (("Third",) + ("Second",) * 5, None)):
+        page.get_by_role("button", name="Play the tones").click()
+        for number, answer in enumerate(answers):
+            page.get_by_text(f"{number + 1} of 6").wait_for()
+            page.get_by_role("button", name=answer).click()
+        if place:
+            page.get_by_text("through loudspeakers").wait_for()
+            page.get_by_text(place).wait_for()
+    page.wait_for_selector(READY)
+
+
+def test_the_tones_of_the_check(study_of, opened):
+    page = opened((study_of("text-to-sound", "likert") / "page/index.html").as_uri(), bypass_csp=True)
+    left, right = (
+        np.array(channel)
+        for channel in page.evaluate(
+            """() => {
+              const sound = checkSound(new OfflineAudioContext(2, 1, 8000), 2, 0);
+              return [0, 1].map((channel) => Array.from(sound.getChannelData(channel)));
+            }"""
+        )
+    )
+    tones = [(left[at : at + 8000], right[at : at + 8000]) for at in (0, 12_000, 24_000)]
+    assert len(left) == 32_000
+    assert not left[8000:12_000].any()
+    loud = [np.sqrt(np.mean(one**2)) for one, _ in tones]
+    assert 20 * np.log10(loud[2] / loud[1]) == pytest.approx(-6, abs=0.01)
+    assert loud[0] == pytest.approx(loud[1])
+    assert np.array_equal(tones[0][0], -tones[0][1]), "of opposite phase: loudspeakers cancel it"
+    assert all(np.array_equal(*tones[place]) for place in (1, 2))
+    assert np.abs(np.fft.rfft(tones[1][0])).argmax() == 200
 
 
 @pytest.mark.parametrize("width", [320, 1280])

@@ -1,6 +1,4 @@
 // What a rater sees, hears, watches or reads: images and texts at once, sounds and videos by a player each.
-"use strict";
-
 const PLAYED = { audio: ["listen to", "sound"], video: ["watch", "video"] };
 
 // Make the element of an address; of a text the address is the text itself.

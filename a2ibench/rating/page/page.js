@@ -143,7 +143,7 @@ window.addEventListener("beforeunload", (event) => {
 // ------------------------------------------------------------------------------------------------- screens
 
 function show(screen) {
-  for (const name of ["welcome", "rating", "end"]) at(name).hidden = name !== screen;
+  for (const name of ["welcome", "check", "rating", "end"]) at(name).hidden = name !== screen;
   at(screen).querySelector("h1").focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }
@@ -197,6 +197,7 @@ function begin(event) {
     answers = recall(rater);
     takeOrder();
   }
+  if (study.headphones && !answers.size) return checkHeadphones(goOn);
   goOn();
 }
 
