@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from a2ibench.errors import unknown
 
-Modality = Literal["image", "audio", "text"]
+Modality = Literal["image", "audio", "video", "text"]
 Float32 = NDArray[np.float32]
 
-READING: Mapping[Modality, int] = {"image": 1, "audio": 2, "text": 1}
+READING: Mapping[Modality, int] = {"image": 1, "audio": 2, "video": 1, "text": 1}
 """How files reach an encoder, a version per modality: raised when the same file may give other pixels or samples."""
 
 
@@ -29,7 +29,8 @@ class Encoder(ABC):
         The role and the network, for example ``"clip-image"``.
     modality
         What it takes: ``"image"`` (RGB ``PIL.Image``), ``"audio"`` (float32 mono waveforms ``[samples]``
-        at ``rate``) or ``"text"`` (``str``).
+        at ``rate``), ``"video"`` (the ``Path`` of a file, read front to back by `a2ibench.media.video.frames`, since
+        a batch of decoded videos fits no memory) or ``"text"`` (``str``).
     weights
         The sha256 of the weights file, in hex.
     preprocessing
@@ -80,10 +81,13 @@ class Encoder(ABC):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @abstractmethod
-    def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode any number of items: ``[len(items), d]``; a row's bits depend on nothing but its own item."""
+    def encode(self, items: Sequence[Any]) -> Any:
+        """Encode any number of items: ``[len(items), d]``; a row's bits depend on nothing but its own item.
 
-    def encode_together(self, items: Sequence[Any]) -> Float32:
+        An encoder that gives several rows per item (windows, onsets) gives a list of ``[k, d]``, one for each item.
+        """
+
+    def encode_together(self, items: Sequence[Any]) -> Any:
         """Encode items that always come together, as the frames of a video, or a single one: ``[len(items), d]``.
 
         Their batch need not be filled up, so that it costs less; the last bits may differ from those of `encode`.
@@ -94,7 +98,7 @@ class Encoder(ABC):
         """Do what comes before the network, for one item; it may run beside the network, in another thread."""
         return item
 
-    def compute(self, prepared: Sequence[Any]) -> Float32:
+    def compute(self, prepared: Sequence[Any]) -> Any:
         """Encode what `prepare` gave: ``[len(prepared), d]``."""
         return self.encode(prepared)
 

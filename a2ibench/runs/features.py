@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
@@ -16,7 +14,7 @@ from a2ibench.metrics.base import AnyArray
 from a2ibench.progress import Advance
 from a2ibench.runs.executors import Executor, perform
 from a2ibench.runs.units import UNITS
-from a2ibench.scoring.features import encode_files, encode_texts
+from a2ibench.scoring.features import encode_files, encode_texts, stacked
 from a2ibench.scoring.scorer import FeatureSource
 from a2ibench.scoring.units import FeatureFiles, NoCache
 from a2ibench.suites import Suite
@@ -64,10 +62,10 @@ class UnitFeatures(FeatureSource):
         return self._rows(encoders, dict(zip(keys, paths, strict=True)), keys, batch_size, advance)
 
     def texts(self, encoder: Encoder, texts: Sequence[str]) -> AnyArray:
-        """Encode texts: ``[n, d]``."""
+        """Encode texts: as `stacked` has them."""
         keys = [_key(text) for text in texts]
         rows = self._rows([encoder], dict(zip(keys, texts, strict=True)), keys, _TEXTS, lambda n: None)
-        return np.stack(rows[encoder.name])
+        return stacked(rows[encoder.name])
 
     def _rows(
         self,
@@ -148,34 +146,17 @@ class Encoding:
         raise A2IBenchError(f"{what} can't be encoded, {reason}; replace it, or leave its clip out.")
 
     def _make(self, items: Sequence[Item]) -> None:
-        encoders = [_Padded(each, self.batch_size) for each in self.encoders]
         paths = [item for item in items if isinstance(item, Path)]
         texts = [item for item in items if isinstance(item, str)]
         keys = [sha256_file(path) for path in paths] or [_key(text) for text in texts]
         with fixed_threads():
             if paths:
-                rows = encode_files(encoders, paths, self.batch_size, cache=lambda _: NoCache())
+                rows = encode_files(self.encoders, paths, self.batch_size, cache=lambda _: NoCache())
             else:
-                rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in encoders}
+                rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in self.encoders}
         FeatureFiles(self.folder).write(
             {each.id: dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
         )
-
-
-class _Padded(Encoder):
-    """An encoder whose batches are always full, by repeating the last item: then no row depends on its neighbours."""
-
-    def __init__(self, encoder: Encoder, size: int):
-        self._encoder, self._size = encoder, size
-        self.name, self.modality, self.rate = encoder.name, encoder.modality, encoder.rate
-
-    @property
-    def id(self) -> str:
-        return self._encoder.id
-
-    def encode(self, items: Sequence[Any]) -> Float32:
-        full = [*items, *[items[-1]] * (-len(items) % self._size)] if items else []
-        return self._encoder.encode(full)[: len(items)]
 
 
 def _key(text: str) -> str:

@@ -125,7 +125,9 @@ def encode_files(
 
 
 def _read(paths: Sequence[Path], modality: Modality, rate: int, index: int) -> Any:
-    """Read a file as encoders take it: an RGB image, or a mono waveform at a rate."""
+    """Read a file as encoders take it: an RGB image, or a mono waveform at a rate; a video's path."""
+    if modality == "video":
+        return paths[index]
     return read_image(paths[index]) if modality == "image" else read_audio(paths[index], rate)
 
 

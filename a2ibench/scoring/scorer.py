@@ -170,7 +170,8 @@ class Scorer:
         there = {clip_id: outputs[clip_id] for clip_id in self.clips.ids if outputs.get(clip_id)}
         missing = tuple(clip_id for clip_id in self.clips.ids if clip_id not in there)
         coverage = Coverage(depth, len(there), len(self.clips))
-        generated = self.encode(there, wanted, name)
+        able = [metric for metric in wanted if not self._lacks(metric)]
+        generated = self.encode(there, able, name)
         place = {clip_id: depth * index for index, clip_id in enumerate(there)}
         first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
         views = [{key: rows[first + index] for key, rows in generated.items()} for index in range(depth)]
@@ -274,6 +275,8 @@ class Scorer:
 
     def _why_not(self, metric: Metric, coverage: Coverage) -> str:
         """Say why a metric can't be computed here at all; empty where it can."""
+        if why := self._lacks(metric):
+            return why
         if coverage.per_clip * coverage.given < metric.least:
             return f"it needs {metric.least} or more outputs, and there are {coverage.per_clip * coverage.given}"
         if metric.worst is None and metric.per_clip is not None and coverage.given < coverage.clips:
@@ -281,6 +284,13 @@ class Scorer:
         if any(key.startswith("labels/") for key in metric.needs) and not self.suite.file.labels:
             return "the suite does not list all labels of its data set"
         return ""
+
+    def _lacks(self, metric: Metric) -> str:
+        """Say which optional column a metric reads and the clips do not have; empty where they have all."""
+        roles = dict.fromkeys(key.partition("/")[0] for key in metric.needs)
+        optional = [role for role in roles if role in self.suite.task.optional]
+        absent = [role for role in optional if any(role not in clip.values for clip in self.clips)]
+        return f"the clips have no column {absent[0]!r}" if absent else ""
 
     def _score_clips(self, metric: Metric, views: Sequence[Features], coverage: Coverage, found: Scored) -> str:
         """Add a metric's values and their mean; give the reason where there is none."""

@@ -42,6 +42,8 @@ class Task:
     reference: str
     output: MediumName
     metrics: tuple[str, ...]
+    optional: Mapping[str, MediumName] = field(default_factory=dict)
+    """Further columns, which clips may have and metrics may read: a metric is left out where its column is absent."""
     lead: str = ""
     """What a board of the task asks, above its table."""
     questions: Mapping[Design, Question] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Task:
         """Name the medium of a role of a feature key: of a column, the outputs, the references or the conditions."""
         roles: dict[str, MediumName] = {
             **self.columns,
+            **self.optional,
             "label": "text",
             "labels": "text",
             "category": "text",
