@@ -19,7 +19,7 @@ from a2ibench.results import Result
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
 from a2ibench.runs.generate import check_folder
-from a2ibench.runs.pools import open_workers
+from a2ibench.runs.pools import check_workers, open_workers
 from a2ibench.runs.prepare import Run, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
 from a2ibench.runs.units import UNITS, Shard
@@ -130,6 +130,7 @@ def evaluation(
         Shows progress.
 
     """
+    check_workers(workers, ray)
     with ExitStack() as stack:
         plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, fresh, stack)
         executor = stack.enter_context(_workers(plan, workers, ray, device))
@@ -193,6 +194,7 @@ def evaluate_shard(
     The run's folder, and the shard's clips.
 
     """  # noqa: E501
+    check_workers(workers, None, shard)
     with ExitStack() as stack:
         plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, False, stack)
         executor = stack.enter_context(_workers(plan, workers, None, device, shard))

@@ -67,12 +67,11 @@ class LocalWorkers:
         if not line:
             return self._died(process)
         told = json.loads(line)
+        process.begun = told["begun"]
+        if not process.begun:
+            process.token = None
         heed(told)
-        if told["begun"]:
-            process.begun = True
-            return []
-        process.token = None
-        return [Event(told["token"])]
+        return [] if process.begun else [Event(told["token"])]
 
     def _died(self, process: "_Process") -> list[Event]:
         if process not in self._slots:
