@@ -56,26 +56,30 @@ def cluster(hum, hum_package, tmp_path):
     """Two nodes of a core each; gives the address and the folders of their code."""
     pytest.importorskip("ray", reason="Ray is not installed (an extra: pip install a2ibench[ray])")
     port, sockets = _free_port(), tempfile.mkdtemp(prefix="a2i-")  # the path of a socket must be short
-    address, codes = f"127.0.0.1:{port}", []
-    for number in range(2):
-        code = tmp_path / f"node{number}"
-        kept = shutil.ignore_patterns("*.safetensors", "*.png", "*.ogg", "*.mp4", "__pycache__")
-        shutil.copytree(ROOT / "a2ibench", code / "a2ibench", ignore=kept)
-        codes.append(code)
-        place = ["--head", f"--port={port}", f"--temp-dir={sockets}"] if number == 0 else [f"--address={address}"]
-        quiet = ["--include-dashboard=false"] if number == 0 else []
-        environ = {
-            **os.environ,
-            "PYTHONPATH": f"{code}{os.pathsep}{hum_package}",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        }
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *place, *quiet, "--node-ip-address=127.0.0.1",
-                   "--num-cpus=1", "--num-gpus=0", "--object-store-memory=80000000", "--disable-usage-stats"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=code, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    yield address, codes
-    _end(sockets)
+    codes = [tmp_path / "node0", tmp_path / "node1"]
+    head = ["--head", f"--port={port}", f"--temp-dir={sockets}", "--include-dashboard=false"]
+    try:
+        _start(codes[0], hum_package, head)
+        _start(codes[1], hum_package, [f"--address=127.0.0.1:{port}"])
+        yield f"127.0.0.1:{port}", codes
+    finally:
+        _end(sockets)
+
+
+def _start(code, plugin, place):
+    """Start a node that has its own copy of the package."""
+    kept = shutil.ignore_patterns("*.safetensors", "*.png", "*.ogg", "*.mp4", "__pycache__")
+    shutil.copytree(ROOT / "a2ibench", code / "a2ibench", ignore=kept)
+    environ = {
+        **os.environ,
+        "PYTHONPATH": f"{code}{os.pathsep}{plugin}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # it takes the loopback address for a sign of these
+    }
+    rest = ("--node-ip-address=127.0.0.1", "--num-cpus=1", "--num-gpus=0", "--object-store-memory=80000000")
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *place, *rest, "--disable-usage-stats"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=code, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def _end(sockets):
