@@ -18,7 +18,7 @@ from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
-from a2ibench.runs.generate import check_folder
+from a2ibench.runs.folder import check_folder
 from a2ibench.runs.pools import check_workers, open_workers
 from a2ibench.runs.prepare import Run, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
@@ -182,18 +182,16 @@ def evaluate_shard(
 ) -> tuple[Path, ClipSet]:
     """Make one shard of an evaluation: its outputs and features; `evaluation` of the same settings then merges them.
 
+    Gives the run's folder, and the shard's clips.
+
     Parameters
     ----------
-    what, suite, name, data, limit, metrics, seed, options, weights, device, batch_size, out, allow_missing, workers, stage
+    what, suite, **settings
         As `evaluation` takes them; the same for every shard.
     shard
         Which part this is.
 
-    Returns
-    -------
-    The run's folder, and the shard's clips.
-
-    """  # noqa: E501
+    """
     check_workers(workers, None, shard)
     with ExitStack() as stack:
         plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, False, stack)

@@ -136,7 +136,8 @@ def generate(
     from a2ibench.api import chosen_clips, run_folder
     from a2ibench.clips import ClipSet
     from a2ibench.files import check_writable
-    from a2ibench.runs.generate import check_folder, check_units
+    from a2ibench.runs.folder import check_folder
+    from a2ibench.runs.generate import check_units
     from a2ibench.runs.generate import generate as make_images
     from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of, prepare

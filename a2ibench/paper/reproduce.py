@@ -15,7 +15,7 @@ from a2ibench.pictures.sheets import comparison_sheet
 from a2ibench.progress import Advance, Stage, silent
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
-from a2ibench.runs.generate import check_folder
+from a2ibench.runs.folder import check_folder
 from a2ibench.runs.prepare import Run, prepare
 from a2ibench.runs.run import generate_and_score, run_shard
 from a2ibench.runs.units import UNITS, Shard

@@ -9,7 +9,6 @@ import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
 from a2ibench.encoders.base import Encoder, Float32
-from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
 from a2ibench.metrics.base import AnyArray
@@ -51,13 +50,11 @@ class FeatureSource:
         self, encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance
     ) -> dict[str, list[Float32]]:
         """Encode files with encoders of one medium: by the encoder's name an array per file."""
-        with fixed_threads():
-            return encode_files(encoders, paths, batch_size, advance)
+        return encode_files(encoders, paths, batch_size, advance)
 
     def texts(self, encoder: Encoder, texts: Sequence[str]) -> AnyArray:
         """Encode texts: ``[n, d]``."""
-        with fixed_threads():
-            return encode_texts(encoder, texts)
+        return encode_texts(encoder, texts)
 
 
 Outputs = Mapping[str, Sequence[Path]]
