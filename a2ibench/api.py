@@ -188,8 +188,7 @@ def evaluate_shard(
     ----------
     what, suite, **settings
         As `evaluation` takes them; the same for every shard.
-    shard
-        Which part this is.
+    shard: which part this is.
 
     """
     check_workers(workers, None, shard)
