@@ -20,7 +20,7 @@ from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
 from a2ibench.runs.folder import check_folder
 from a2ibench.runs.pools import check_workers, open_workers
-from a2ibench.runs.prepare import Run, device_of, prepare
+from a2ibench.runs.prepare import Run, device_here, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
 from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
@@ -270,7 +270,7 @@ def _scorer(plan: _Plan, own_data: bool, device: str, stage: Stage, executor: Ex
     if executor or (plan.folder / UNITS / "features").is_dir():
         features = UnitFeatures(plan.suite, plan.folder, device, executor)
     # The workers have networks of their own: here they only say who they are.
-    where = "cpu" if executor else device
+    where = device_here(device)
     return Scorer(plan.suite, plan.clips, own_data=own_data, device=where, stage=stage, features=features)
 
 

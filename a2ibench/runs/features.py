@@ -77,14 +77,15 @@ class UnitFeatures(FeatureSource):
         batch_size: int,
         advance: Advance,
     ) -> dict[str, list[Float32]]:
-        known = {each.id: self.store.read(each.id).get(keys) for each in encoders}
+        names = {each.name: _kept_as(each, self.device) for each in encoders}
+        known = {name: self.store.read(kept).get(keys) for name, kept in names.items()}
         missing = [item for key, item in sorted(items.items()) if any(key not in rows for rows in known.values())]
         advance(len(keys) - len(missing))
         if missing:
             work = Encoding(self.suite, tuple(encoders), self.store.folder, batch_size, self.device)
             perform(self.executor, work, missing, unit_size(len(missing), batch_size), advance)
-            known = {each.id: self.store.read(each.id).get(keys) for each in encoders}
-        return {each.name: [known[each.id][key] for key in keys] for each in encoders}
+            known = {name: self.store.read(kept).get(keys) for name, kept in names.items()}
+        return {name: [rows[key] for key in keys] for name, rows in known.items()}
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Encoding:
             else:
                 rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in encoders}
         FeatureFiles(self.folder).write(
-            {each.id: dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
+            {_kept_as(each, self.device): dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
         )
 
 
@@ -176,6 +177,11 @@ class _Padded(Encoder):
     def encode(self, items: Sequence[Any]) -> Float32:
         full = [*items, *[items[-1]] * (-len(items) % self._size)] if items else []
         return self._encoder.encode(full)[: len(items)]
+
+
+def _kept_as(encoder: Encoder, device: str) -> str:
+    """Name an encoder's features: the last bits depend on the kind of device too, and here may be another one."""
+    return f"{encoder.id}:{device.partition(':')[0]}"
 
 
 def _key(text: str) -> str:
