@@ -44,7 +44,7 @@ class Shade(Encoder):
     name, modality, weights, preprocessing, configuration = "hum-shade", "image", "", "1", {}
 
     def encode(self, items):
-        return np.array([[np.asarray(item, np.float32).mean(), len(items)] for item in items], np.float32)
+        return np.array([[np.asarray(item, np.float32).mean()] for item in items], np.float32)
 
 
 def _difference(features):

@@ -295,7 +295,6 @@ def test_workers_make_the_same_bytes_and_so_do_those_that_are_killed(make, suite
     assert names == {file.name for file in (tmp_path / "whole/units").glob("*.json")}
     alone = _features(suite, tmp_path / "whole", None)
     assert np.array_equal(rows, alone)
-    assert (rows[:, 1] == 4).all(), "every batch was full"
     files = {file.name: file.read_bytes() for file in (tmp_path / "calm/units/features").iterdir()}
     assert files == {file.name: file.read_bytes() for file in (tmp_path / "whole/units/features").iterdir()}
 

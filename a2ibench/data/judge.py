@@ -132,12 +132,12 @@ class Judge:
 
     def frame_scores(self, images: Sequence[Image.Image], label: str) -> NDArray[np.float64]:
         """Compare frames with the label: cosines, ``[frames]``."""
-        rows = unit(self.image_encoder.encode(list(images)))
+        rows = unit(self.image_encoder.encode_together(list(images)))
         return rows @ self._text(self.settings.prompt.replace("{}", label))
 
     def see(self, image: Image.Image) -> tuple[str, float]:
         """Name what the image classifier sees first, and its probability."""
-        logits = self.classifier.encode([image])[0].astype(np.float64)
+        logits = self.classifier.encode_together([image])[0].astype(np.float64)
         odds = np.exp(logits - logits.max())
         best = int(logits.argmax())
         return self.classifier.categories[best], round(float(odds[best] / odds.sum()), 6)
@@ -151,7 +151,7 @@ class Judge:
     def _text(self, text: str) -> NDArray[np.float64]:
         """Encode a text by itself, once."""
         if text not in self._text_rows:
-            self._text_rows[text] = unit(self.text_encoder.encode([text]))[0]
+            self._text_rows[text] = unit(self.text_encoder.encode_together([text]))[0]
         return self._text_rows[text]
 
 

@@ -41,6 +41,16 @@ class Encoder(ABC):
         What the network computes in.
     rate
         The sample rate in Hz that an audio encoder wants; 0 for the others.
+    batch
+        How many items the network computes at once; always as many, a last batch is filled up. In batches of another
+        size a row differs in its last bits.
+    at_once
+        How many items to give `compute` at a time, so that all of the processor has work.
+    device
+        Where the network computes, as torch names it.
+    computing
+        How the rows are computed, where that can move their last bits only: the device, the kernels, and the batch. It
+        names cached rows and stands in a result's provenance; not in the id, since no printed digit depends on it.
 
     """
 
@@ -51,11 +61,20 @@ class Encoder(ABC):
     configuration: Mapping[str, Any]
     dtype: str = "float32"
     rate: int = 0
+    batch: int = 8
+    at_once: int = 8
+    device: Any = "cpu"
+    computing: str = ""
 
     @property
     def id(self) -> str:
         """Everything that the rows depend on: name, weights, preprocessing, dtype, and a digest of all of it."""
         return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+
+    @property
+    def stored_as(self) -> str:
+        """Everything that the rows' bits depend on: what names them where they are kept."""
+        return f"{self.id}:{self.computing}" if self.computing else self.id
 
     @property
     def digest(self) -> str:
@@ -72,7 +91,22 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode one batch: ``[len(items), d]``; a row depends on nothing but its own item."""
+        """Encode any number of items: ``[len(items), d]``; a row's bits depend on nothing but its own item."""
+
+    def encode_together(self, items: Sequence[Any]) -> Float32:
+        """Encode items that always come together, as the frames of a video, or a single one: ``[len(items), d]``.
+
+        Their batch need not be filled up, so that it costs less; the last bits may differ from those of `encode`.
+        """
+        return self.encode(items)
+
+    def prepare(self, item: Any) -> Any:
+        """Do what comes before the network, for one item; it may run beside the network, in another thread."""
+        return item
+
+    def compute(self, prepared: Sequence[Any]) -> Float32:
+        """Encode what `prepare` gave: ``[len(prepared), d]``."""
+        return self.encode(prepared)
 
 
 @dataclass(frozen=True)

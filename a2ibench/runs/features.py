@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from a2ibench.encoders.base import Encoder, Float32
-from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
 from a2ibench.metrics.base import AnyArray
@@ -149,34 +148,16 @@ class Encoding:
         raise A2IBenchError(f"{what} can't be encoded, {reason}; replace it, or leave its clip out.")
 
     def _make(self, items: Sequence[Item]) -> None:
-        encoders = [_Padded(each, self.batch_size) for each in self.encoders]
         paths = [item for item in items if isinstance(item, Path)]
         texts = [item for item in items if isinstance(item, str)]
         keys = [sha256_file(path) for path in paths] or [_key(text) for text in texts]
-        with fixed_threads():
-            if paths:
-                rows = encode_files(encoders, paths, self.batch_size, cache=lambda _: NoCache())
-            else:
-                rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in encoders}
+        if paths:
+            rows = encode_files(self.encoders, paths, self.batch_size, cache=lambda _: NoCache())
+        else:
+            rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in self.encoders}
         FeatureFiles(self.folder).write(
             {_kept_as(each, self.device): dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
         )
-
-
-class _Padded(Encoder):
-    """An encoder whose batches are always full, by repeating the last item: then no row depends on its neighbours."""
-
-    def __init__(self, encoder: Encoder, size: int):
-        self._encoder, self._size = encoder, size
-        self.name, self.modality, self.rate = encoder.name, encoder.modality, encoder.rate
-
-    @property
-    def id(self) -> str:
-        return self._encoder.id
-
-    def encode(self, items: Sequence[Any]) -> Float32:
-        full = [*items, *[items[-1]] * (-len(items) % self._size)] if items else []
-        return self._encoder.encode(full)[: len(items)]
 
 
 def _kept_as(encoder: Encoder, device: str) -> str:

@@ -149,6 +149,10 @@ class Scorer:
         """Give the id of each encoder that these metrics read."""
         return {name: self.encoder(name).id for name in sorted(encoders_of(wanted))}
 
+    def kernels(self, wanted: Iterable[Metric]) -> dict[str, str]:
+        """Say what computes each encoder that these metrics read, where it does."""
+        return {name: how for name in sorted(encoders_of(wanted)) if (how := self.encoder(name).computing)}
+
     def score(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> Scored:
         """Score a set of outputs, by clip id.
 
@@ -379,7 +383,9 @@ def result_of(
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.notes, *clip_notes(scorer.clips, scorer.suite.task), *notes, *told],
         caution=scorer.caution,
-        provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
+        provenance=provenance(
+            device, {**(seconds or {}), "score": time.perf_counter() - began}, scorer.kernels(wanted)
+        ),
     )
 
 
