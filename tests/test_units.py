@@ -456,6 +456,50 @@ def test_what_can_not_be_is_refused_before_any_work(hum, run_cli, command, words
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
+def test_from_python_with_workers(hum, tmp_path):
+    import a2ibench as a2i
+
+    settings = {"metrics": ["HUM"], "batch_size": 4}
+    alone = a2i.evaluate("hum", "hum", out=tmp_path / "alone", **settings)
+    ours = a2i.evaluate("hum", "hum", out=tmp_path / "ours", workers=1, **settings)
+    assert ours.scores == alone.scores
+    assert (tmp_path / "ours/items.csv").read_bytes() == (tmp_path / "alone/items.csv").read_bytes()
+    assert list((tmp_path / "ours/units/features").glob("*.safetensors"))
+    with pytest.raises(A2IBenchError, match="0 workers"):
+        a2i.evaluate("hum", "hum", workers=0)
+
+
+def test_gpus_are_dealt_out_in_turn(monkeypatch):
+    from a2ibench.runs import local
+
+    class Process:
+        def __init__(self, told, gpu, *_):
+            self.gpu, self.token = gpu, None
+            started.append(gpu)
+
+        def give(self, token, unit):
+            self.token = token
+
+        def stop(self):
+            pass
+
+        def close(self):
+            return ""
+
+    started = []
+    monkeypatch.setattr(local, "_Process", Process)
+    monkeypatch.setattr(local, "device_of", lambda name: "cuda" if name == "auto" else name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    for device, expected in (("auto", ["2", "5", "2"]), ("cpu", [None] * 3), ("cuda:1", [None] * 3)):
+        started.clear()
+        with LocalWorkers(3, device) as workers:
+            for token in range(3):
+                assert workers.idle() == 3 - token
+                workers.give(token, {}, [])
+        assert started == expected
+
+
 # ----------------------------------------------------------------------------------------- as plain data
 
 

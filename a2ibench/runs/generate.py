@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.encoders.threads import computing_threads, fixed_threads
-from a2ibench.errors import A2IBenchError, A2IBenchWarning
+from a2ibench.errors import A2IBenchError, A2IBenchNote, A2IBenchWarning
 from a2ibench.files import check_space, check_writable
 from a2ibench.progress import Advance
 from a2ibench.runs.executors import Executor, perform
@@ -148,7 +148,7 @@ def _tell_of_shards(ledger: Ledger, clips: ClipSet, missing: Sequence[Clip], bat
     warnings.warn(
         f"Of {len(clips)} clips {len(missing)} are missing, of the shards {', '.join(behind[:10])}"
         f"{f' and {len(behind) - 10} more' if len(behind) > 10 else ''}; they are made here.",
-        A2IBenchWarning,
+        A2IBenchNote,
         stacklevel=3,
     )
 
