@@ -18,9 +18,9 @@ from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
-from a2ibench.runs.generate import check_folder
-from a2ibench.runs.pools import open_workers
-from a2ibench.runs.prepare import Run, device_of, prepare
+from a2ibench.runs.folder import check_folder
+from a2ibench.runs.pools import check_workers, open_workers
+from a2ibench.runs.prepare import Run, device_here, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
 from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
@@ -130,6 +130,7 @@ def evaluation(
         Shows progress.
 
     """
+    check_workers(workers, ray)
     with ExitStack() as stack:
         plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, fresh, stack)
         executor = stack.enter_context(_workers(plan, workers, ray, device))
@@ -181,18 +182,16 @@ def evaluate_shard(
 ) -> tuple[Path, ClipSet]:
     """Make one shard of an evaluation: its outputs and features; `evaluation` of the same settings then merges them.
 
+    Gives the run's folder, and the shard's clips.
+
     Parameters
     ----------
-    what, suite, name, data, limit, metrics, seed, options, weights, device, batch_size, out, allow_missing, workers, stage
+    what, suite, **settings
         As `evaluation` takes them; the same for every shard.
-    shard
-        Which part this is.
+    shard: which part this is.
 
-    Returns
-    -------
-    The run's folder, and the shard's clips.
-
-    """  # noqa: E501
+    """
+    check_workers(workers, None, shard)
     with ExitStack() as stack:
         plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, False, stack)
         executor = stack.enter_context(_workers(plan, workers, None, device, shard))
@@ -271,7 +270,7 @@ def _scorer(plan: _Plan, own_data: bool, device: str, stage: Stage, executor: Ex
     if executor or (plan.folder / UNITS / "features").is_dir():
         features = UnitFeatures(plan.suite, plan.folder, device, executor)
     # The workers have networks of their own: here they only say who they are.
-    where = "cpu" if executor else device
+    where = device_here(device)
     return Scorer(plan.suite, plan.clips, own_data=own_data, device=where, stage=stage, features=features)
 
 

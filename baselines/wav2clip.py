@@ -136,7 +136,7 @@ class Wav2ClipGeneration:
                 "the VQGAN; give more."
             )
         config = {key: value for key, value in parts["wav2clip"].items() if key != "file"}
-        self.hearing = wav2clip.load(config, Path(parts["wav2clip"]["file"]), "", device)
+        self.hearing = wav2clip.load(config, Path(parts["wav2clip"]["file"]), "", device, fast=False)
         # Not load_clip: it wants a tokenizer, and no text is read here.
         network: Any = clip.build_clip(parts["clip"].get("model", clip.PUBLISHED))
         load_strict(network, Path(parts["clip"]["file"]), "CLIP")

@@ -176,14 +176,18 @@ def test_rows_do_not_depend_on_batch_order_or_neighbours(suite, own_clips, tmp_p
     clips = list(load_clips(own_clips))
     order = np.random.default_rng(0).permutation(8)
 
-    def rows(name, some, batch_size):
+    def rows(name, some, batch_size, readers=0):
         monkeypatch.setenv("A2IBENCH_CACHE", str(tmp_path / name))
+        monkeypatch.setenv("A2IBENCH_READERS", str(readers))
         return _all_rows(suite, some, batch_size)
 
     expected = rows("1", clips, 1)
+    rows("half there", clips[2:5], 3)
     found = {
         "7": rows("7", clips, 7),
         "64": rows("64", clips, 64),
+        "half there": rows("half there", clips, 5),
+        "three readers": rows("three readers", clips, 2, 3),
         "order": {k: v[np.argsort(order)] for k, v in rows("order", [clips[i] for i in order], 3).items()},
         "alone": {k: np.concatenate([v, expected[k][2:]]) for k, v in rows("alone", clips[:2], 2).items()},
     }
@@ -248,6 +252,9 @@ def test_several_outputs_per_clip(scorer, suite, references, outputs):
     assert not signed[0] & signed[1], "the mean of two images is another number than that of one"
     result = result_of(scorer, both, wanted, method="x")
     assert result.outputs_per_clip == 2
+    kernels = result.provenance.kernels
+    assert kernels.keys() == {"clip-image", "clip-text", "wav2clip", "classifier", "inception"}
+    assert kernels["inception"] == scorer.encoder("inception").computing
     assert {len(seen) for seen in result.details["category"].values()} == {2}
     uneven = {**both, "bell-0": references["bell-0"]}
     with pytest.raises(A2IBenchError, match="'bell-0' has 1 outputs and"):

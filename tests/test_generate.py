@@ -16,7 +16,8 @@ from a2ibench.baselines.base import Method, image_seed, images_of
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.files import sha256_file
-from a2ibench.runs.generate import check_folder, generate
+from a2ibench.runs.folder import check_folder
+from a2ibench.runs.generate import generate
 from a2ibench.runs.prepare import prepare
 from a2ibench.suites import Suite, load_suite
 from a2ibench.suites.file import SuiteFile

@@ -252,7 +252,7 @@ def report(
     from a2ibench.clips import ClipSet
     from a2ibench.files import write_text
     from a2ibench.results import Result
-    from a2ibench.runs.generate import output_file
+    from a2ibench.runs.folder import output_file
     from a2ibench.show.pages.run import matches, run_page
 
     result = Result.load(run / "result.json")

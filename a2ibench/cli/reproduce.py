@@ -67,7 +67,7 @@ def reproduce(
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
-    part = chosen_shard(shard, fresh)
+    part = chosen_shard(shard, fresh, workers, ray)
     loaded = load_suite(suite)
     own = _weights(weights)
     if check and (limit is not None or loaded.name not in load_published().bands):

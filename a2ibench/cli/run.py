@@ -73,7 +73,7 @@ def eval(
     from a2ibench.show.terminal import score_report
 
     began = time.perf_counter()
-    part = chosen_shard(shard, fresh)
+    part = chosen_shard(shard, fresh, workers, ray)
     what = get_method(method).name if method else outputs or Path()
     asked: dict[str, Any] = {
         "name": name, "data": data, "limit": limit, "metrics": metric, "seed": seed, "options": pairs(options),
@@ -82,7 +82,6 @@ def eval(
     }  # fmt: skip
     with progress() as stage:
         if part is not None:
-            _refuse_both(ray)
             say_shard(part, *evaluate_shard(what, suite, part, **asked, stage=stage), as_json)
             return
         done = evaluation(what, suite, **asked, fresh=fresh, ray=ray, stage=stage)
@@ -95,11 +94,6 @@ def eval(
     note(f"Done in {time.perf_counter() - began:.0f} s.")
     if done.result.caution and data is not None and outputs is not None:
         _say_how_to_score_it(outputs, data)
-
-
-def _refuse_both(ray: str | None) -> None:
-    if ray is not None:
-        raise A2IBenchError("--ray makes the whole run, and --shard a part of one; give one of them.")
 
 
 def _say_how_to_score_it(outputs: Path, data: Path) -> None:
@@ -142,14 +136,15 @@ def generate(
     from a2ibench.api import chosen_clips, run_folder
     from a2ibench.clips import ClipSet
     from a2ibench.files import check_writable
-    from a2ibench.runs.generate import check_folder, check_units
+    from a2ibench.runs.folder import check_folder
+    from a2ibench.runs.generate import check_units
     from a2ibench.runs.generate import generate as make_images
     from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of, prepare
     from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import load_suite
 
-    part = chosen_shard(shard, fresh)
+    part = chosen_shard(shard, fresh, workers, ray)
     loaded = load_suite(suite)
     clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))

@@ -167,8 +167,9 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
-def chosen_shard(text: str | None, fresh: bool) -> Any:
-    """Read --shard, and say so where it comes from SLURM; None for the whole."""
+def chosen_shard(text: str | None, fresh: bool, workers: int | None, ray: str | None) -> Any:
+    """Read --shard, and say so where it comes from SLURM; None for the whole. Refuses what can't go with it."""
+    from a2ibench.runs.pools import check_workers
     from a2ibench.runs.units import shard_of
 
     shard = shard_of(text)
@@ -176,6 +177,7 @@ def chosen_shard(text: str | None, fresh: bool) -> Any:
         raise A2IBenchError(
             "--fresh would delete what other shards make; delete the run folder first, and leave it out."
         )
+    check_workers(workers, ray, shard)
     if shard and text is None:
         note(f"Shard {shard} of the SLURM array (--shard none makes the whole).")
     return shard

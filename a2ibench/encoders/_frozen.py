@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from a2ibench.encoders._threads import lone_threads
 from a2ibench.encoders.base import Encoder, Float32
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
 from a2ibench.weights.read import read_state_dict
@@ -109,6 +109,8 @@ class TorchEncoder(Encoder):
         The sizes of a batch, on a CPU and elsewhere.
     channels_last
         Whether the network takes its input in this layout.
+    kernels
+        What computes the network, as `speed_up` names it.
 
     """
 
@@ -116,6 +118,7 @@ class TorchEncoder(Encoder):
     device: torch.device
     sizes: tuple[int, int] = (BATCH_ON_CPU, BATCH)
     channels_last = False
+    kernels = "eager"
 
     @property
     def on_cpu(self) -> bool:
@@ -129,8 +132,13 @@ class TorchEncoder(Encoder):
 
     @property
     def computing(self) -> str:  # type: ignore[override]
-        """What moves the last bits of a row: the size of the batches and the device."""
-        return f"b{self.batch}{self.device.type}"
+        """What moves the last bits of a row: the device, its kernels and the size of the batches."""
+        return f"{self.device.type}-{self.kernels}-b{self.batch}"
+
+    @property
+    def at_once(self) -> int:  # type: ignore[override]
+        """How many items keep all threads of the CPU, or the GPU, busy."""
+        return max(self.batch, BATCH_ON_CPU) * torch.get_num_threads() if self.on_cpu else 4 * max(self.batch, BATCH)
 
     def _rows(self, forward: Callable[[Tensor], Tensor], items: Tensor | Sequence[Tensor]) -> Float32:
         """Run the network on any number of inputs of one shape, in batches of the fixed size: ``[n, dim]``.
@@ -138,28 +146,26 @@ class TorchEncoder(Encoder):
         Without gradients and in true float32.
         """
         if not len(items):
-            return self._empty()
+            return np.empty((0, self.dim), np.float32)
         starts = range(0, len(items), self.batch)
-        if not self.on_cpu:
-            with true_float32():
-                return np.concatenate([self._batch(forward, items, start, self.batch) for start in starts])
-        threads = torch.get_num_threads()
-        try:
-            with true_float32(), ThreadPoolExecutor(min(threads, len(starts)), initializer=_one_thread) as pool:
-                done = pool.map(lambda start: self._batch(forward, items, start, self.batch), starts)
-                return np.concatenate(list(done))
-        finally:
-            torch.set_num_threads(threads)  # also for threads to come
 
-    def _batch(
-        self, forward: Callable[[Tensor], Tensor], items: Tensor | Sequence[Tensor], start: int, size: int
-    ) -> Float32:
-        """Compute one batch, filled up by its first item: the rows of the items that are there."""
-        there = items[start : start + size]
+        def one(start: int) -> Tensor:
+            return self._batch(forward, items[start : start + self.batch], self.batch)
+
+        with true_float32():
+            if self.on_cpu:
+                with lone_threads(min(torch.get_num_threads(), len(starts))) as pool:
+                    found = list(pool.map(one, starts))
+            else:
+                found = [one(start) for start in starts]  # the next is filled while the device computes
+            rows: Float32 = torch.cat(found).to("cpu").numpy()
+        return rows
+
+    def _batch(self, forward: Callable[[Tensor], Tensor], items: Tensor | Sequence[Tensor], size: int) -> Tensor:
+        """Compute one batch, filled up by its first item: the rows of the items that are there, on the device."""
         try:
             with torch.inference_mode():
-                rows = forward(self._filled(there, size)).to("cpu", torch.float32)[: len(there)]
-            return rows.numpy()
+                return forward(self._filled(items, size)).to(torch.float32)[: len(items)]
         except torch.OutOfMemoryError:
             if size == 1:
                 raise A2IBenchError(
@@ -171,8 +177,10 @@ class TorchEncoder(Encoder):
             A2IBenchWarning,
             stacklevel=3,
         )
-        halves = range(0, len(there), (size + 1) // 2)
-        return np.concatenate([self._batch(forward, there, half, (size + 1) // 2) for half in halves])
+        half = (size + 1) // 2
+        return torch.cat(
+            [self._batch(forward, items[start : start + half], half) for start in range(0, len(items), half)]
+        )
 
     def _filled(self, items: Tensor | Sequence[Tensor], size: int) -> Tensor:
         """Lay inputs out in memory of the batch's own, so that neither strides nor alignment depend on where from."""
@@ -195,7 +203,8 @@ class TorchEncoder(Encoder):
         with true_float32():
             for shape in dict.fromkeys(each.shape for each in prepared):
                 alike = [index for index, each in enumerate(prepared) if each.shape == shape]
-                rows[alike] = self._batch(self._forward, [prepared[index] for index in alike], 0, len(alike))
+                found = self._batch(self._forward, [prepared[index] for index in alike], len(alike))
+                rows[alike] = found.to("cpu").numpy()
         return rows
 
     def _forward(self, batch: Tensor) -> Tensor:
@@ -205,14 +214,6 @@ class TorchEncoder(Encoder):
     def compute(self, prepared: Sequence[Tensor]) -> Float32:
         """Run the network on what `prepare` gave, of one shape: ``[n, dim]``."""
         return self._rows(self._forward, prepared)
-
-    def _empty(self) -> Float32:
-        return np.empty((0, self.dim), np.float32)
-
-
-def _one_thread() -> None:
-    """Let this thread compute alone: torch's number of threads is a setting of each."""
-    torch.set_num_threads(1)
 
 
 class TorchImageEncoder(TorchEncoder):

@@ -45,9 +45,13 @@ class Encoder(ABC):
     batch
         How many items the network computes at once; always as many, a last batch is filled up. In batches of another
         size a row differs in its last bits.
+    at_once
+        How many items to give `compute` at a time, so that all of the processor has work.
+    device
+        Where the network computes, as torch names it.
     computing
-        How the rows are computed, where that can move their last bits only: the batch, and the kernels. It names the
-        cached rows and stands in a result's provenance, not in the digest: no printed digit depends on it.
+        How the rows are computed, where that can move their last bits only: the device, the kernels, and the batch. It
+        names cached rows and stands in a result's provenance; not in the id, since no printed digit depends on it.
 
     """
 
@@ -59,13 +63,19 @@ class Encoder(ABC):
     dtype: str = "float32"
     rate: int = 0
     batch: int = 8
+    at_once: int = 8
+    device: Any = "cpu"
     computing: str = ""
 
     @property
     def id(self) -> str:
-        """Everything that the rows depend on: name, weights, preprocessing, dtype, a digest of all of it, computing."""
-        identity = f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
-        return f"{identity}:{self.computing}" if self.computing else identity
+        """Everything that the rows depend on: name, weights, preprocessing, dtype, and a digest of all of it."""
+        return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+
+    @property
+    def stored_as(self) -> str:
+        """Everything that the rows' bits depend on: what names them where they are kept."""
+        return f"{self.id}:{self.computing}" if self.computing else self.id
 
     @property
     def digest(self) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from a2ibench.encoders._fast import speed_up
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
 from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import A2IBenchError
@@ -172,7 +173,9 @@ class Wav2ClipEncoder(TorchEncoder):
         return rows
 
 
-def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> Wav2ClipEncoder:
+def load(
+    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu", fast: bool = True
+) -> Wav2ClipEncoder:
     """Load the encoder.
 
     Parameters
@@ -183,13 +186,18 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         The file or state dict, and the hash that names it.
     device
         Where it runs.
+    fast
+        Whether it may compute as fast as it can; a method keeps to the kernels that its images were made with.
 
     """
     check_keys(config, ("width", "blocks", "dim"), "Wav2CLIP")
     network = Wav2Clip(**config)
     load_strict(network, weights, "Wav2CLIP")
     freeze(network, device, channels_last=True)
-    return Wav2ClipEncoder(network, sha256, device)
+    encoder = Wav2ClipEncoder(network, sha256, device)
+    if fast:
+        encoder.kernels = speed_up(network, device)
+    return encoder
 
 
 ENCODERS = (EncoderKind("wav2clip", "audio", load),)

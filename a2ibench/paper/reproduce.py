@@ -15,8 +15,8 @@ from a2ibench.pictures.sheets import comparison_sheet
 from a2ibench.progress import Advance, Stage, silent
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
-from a2ibench.runs.generate import check_folder
-from a2ibench.runs.prepare import Run, prepare
+from a2ibench.runs.folder import check_folder
+from a2ibench.runs.prepare import Run, device_here, prepare
 from a2ibench.runs.run import generate_and_score, run_shard
 from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
@@ -71,7 +71,7 @@ def table1(
     total = stage("Table 1", sum(len(clips) * (cost + 1) for cost in costs.values()))
     there = executor or (out / UNITS / "features").is_dir()  # shards may have left some
     features = UnitFeatures(suite, out, device, executor) if there else None
-    scorer = Scorer(suite, clips, own_data=own_data, device="cpu" if executor else device, features=features)
+    scorer = Scorer(suite, clips, own_data=own_data, device=device_here(device), features=features)
     rows = sanity(scorer, wanted, out / UNITS / "afresh" if executor else None)
     ceilings = {score.metric: score.value for score in rows[0].scores}
     results, pictures = [], []

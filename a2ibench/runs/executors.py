@@ -7,6 +7,7 @@ touches it is found: it is told, and not tried again.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -16,6 +17,7 @@ from a2ibench.runs.units import chunks
 
 _KILLS = 2  # workers that a unit may take with it before it is halved
 _HOPELESS = 3  # items that kill, when no unit has ever ended well: then it is not the items
+_TOKENS = count()
 _I = TypeVar("_I")
 _T = TypeVar("_T", contravariant=True)
 
@@ -106,17 +108,18 @@ def perform(
             make(some)
             advance(len(some))
         return
-    spec, tokens = work.spec(), 0
+    spec = work.spec()
     waiting = deque(_Unit(some) for some in chunks(items, size))
     running: dict[int, _Unit] = {}
     ended, bad, loading = 0, 0, 0
     while waiting or running:
         while waiting and executor.idle():
-            unit = waiting.popleft()
-            running[tokens] = unit
-            executor.give(tokens, spec, work.pack(unit.items))
-            tokens += 1
+            unit, token = waiting.popleft(), next(_TOKENS)
+            running[token] = unit
+            executor.give(token, spec, work.pack(unit.items))
         for event in executor.events():
+            if event.token not in running:
+                continue  # of a work that an error has ended
             unit = running.pop(event.token)
             if not event.died:
                 ended, loading = ended + 1, 0

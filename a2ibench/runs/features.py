@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from a2ibench.encoders.base import Encoder, Float32
-from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
 from a2ibench.metrics.base import AnyArray
@@ -75,14 +74,15 @@ class UnitFeatures(FeatureSource):
         batch_size: int,
         advance: Advance,
     ) -> dict[str, list[Float32]]:
-        known = {each.id: self.store.read(each.id).get(keys) for each in encoders}
+        names = {each.name: _kept_as(each, self.device) for each in encoders}
+        known = {name: self.store.read(kept).get(keys) for name, kept in names.items()}
         missing = [item for key, item in sorted(items.items()) if any(key not in rows for rows in known.values())]
         advance(len(keys) - len(missing))
         if missing:
             work = Encoding(self.suite, tuple(encoders), self.store.folder, batch_size, self.device)
             perform(self.executor, work, missing, unit_size(len(missing), batch_size), advance)
-            known = {each.id: self.store.read(each.id).get(keys) for each in encoders}
-        return {each.name: [known[each.id][key] for key in keys] for each in encoders}
+            known = {name: self.store.read(kept).get(keys) for name, kept in names.items()}
+        return {name: [rows[key] for key in keys] for name, rows in known.items()}
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,18 @@ class Encoding:
         paths = [item for item in items if isinstance(item, Path)]
         texts = [item for item in items if isinstance(item, str)]
         keys = [sha256_file(path) for path in paths] or [_key(text) for text in texts]
-        with fixed_threads():
-            if paths:
-                rows = encode_files(self.encoders, paths, self.batch_size, cache=lambda _: NoCache())
-            else:
-                rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in self.encoders}
+        if paths:
+            rows = encode_files(self.encoders, paths, self.batch_size, cache=lambda _: NoCache())
+        else:
+            rows = {each.name: list(encode_texts(each, texts, cache=lambda _: NoCache())) for each in self.encoders}
         FeatureFiles(self.folder).write(
-            {each.id: dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
+            {_kept_as(each, self.device): dict(zip(keys, rows[each.name], strict=True)) for each in self.encoders}
         )
+
+
+def _kept_as(encoder: Encoder, device: str) -> str:
+    """Name an encoder's features: the last bits depend on the kind of device too, and here may be another one."""
+    return f"{encoder.id}:{device.partition(':')[0]}"
 
 
 def _key(text: str) -> str:

@@ -1,6 +1,5 @@
 """Generate a method's outputs: those missing in the run folder, unit by unit, wherever there are workers."""
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,27 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2ibench.baselines.base import image_seed
-from a2ibench.clips import Clip, ClipSet, clip_digests
+from a2ibench.clips import Clip, ClipSet
 from a2ibench.encoders.threads import computing_threads, fixed_threads
-from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import (
-    check_space,
-    check_writable,
-    is_regular,
-    read_json,
-    read_state,
-    sha256_file,
-    sweep,
-    write_state,
-    write_text,
-)
-from a2ibench.media import get as get_medium
+from a2ibench.errors import A2IBenchError, A2IBenchNote, A2IBenchWarning
+from a2ibench.files import check_space, check_writable
 from a2ibench.progress import Advance
 from a2ibench.runs.executors import Executor, perform
+from a2ibench.runs.folder import Place, claim, contents_of
 from a2ibench.runs.prepare import Run, prepare
-from a2ibench.runs.units import AGAIN, NOT_FINITE, Ledger, Manifest, Shard, clear_units, in_hash_order, unit_name
+from a2ibench.runs.units import NOT_FINITE, Ledger, Manifest, Shard, in_hash_order, unit_name
 from a2ibench.suites.portable import clip_of, clip_spec, located, portable, suite_of, suite_spec
-from a2ibench.tasks import Task
 from a2ibench.tasks import get as get_task
 from a2ibench.text import plain, some
 
@@ -113,7 +101,7 @@ def generate(
     place = Place(out, get_task(run.method.task))
     mine = shard.of(clips, batch_size) if shard else in_hash_order(clips)
     settings = settings_of(device, batch_size, clips if shard else None)
-    contents = _claim(run, mine, place, fresh, whole=shard is None)
+    contents = claim(run, mine, place, fresh, whole=shard is None)
     ledger = Ledger(out, place.sums)
     missing = [clip for clip in mine if clip.clip_id not in ledger.failed and not place.is_whole(clip.clip_id, ledger)]
     advance(len(mine) - len(missing))
@@ -160,7 +148,7 @@ def _tell_of_shards(ledger: Ledger, clips: ClipSet, missing: Sequence[Clip], bat
     warnings.warn(
         f"Of {len(clips)} clips {len(missing)} are missing, of the shards {', '.join(behind[:10])}"
         f"{f' and {len(behind) - 10} more' if len(behind) > 10 else ''}; they are made here.",
-        A2IBenchWarning,
+        A2IBenchNote,
         stacklevel=3,
     )
 
@@ -296,130 +284,3 @@ class _Drawing:
                 continue
             drawn += zip(batch, images, strict=False)
         return drawn
-
-
-# ----------------------------------------------------------------------------------------------- the run's folder
-
-
-def output_file(run: Path, clip_id: str, task: Task) -> Path:
-    """Name the file of a clip's output in the folder of a run."""
-    return run / task.folder / f"{clip_id}{get_medium(task.output).suffixes[0]}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run's outputs lie: in a folder and with an ending by the medium of its task."""
-
-    out: Path
-    task: Task
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the outputs."""
-        return self.out / self.task.folder
-
-    @property
-    def sums(self) -> Path:
-        """The file of their hashes."""
-        return self.out / f"{self.task.folder}.sha256"
-
-    def file(self, clip_id: str) -> Path:
-        """Name the file of a clip's output."""
-        return output_file(self.out, clip_id, self.task)
-
-    def is_whole(self, clip_id: str, ledger: Ledger) -> bool:
-        """Whether an output is there, and is what was made; a unit that was being made may be made again."""
-        file = self.file(clip_id)
-        return is_regular(file) and clip_id in ledger.made and sha256_file(file) in ledger.made[clip_id]
-
-    def save(self, clip_id: str, output: Any) -> str:
-        """Write an output, and give its hash; of a sound both its samples and its rate are given."""
-        file = self.file(clip_id)
-        get_medium(self.task.output).write(file, *(output if isinstance(output, tuple) else (output,)))
-        return sha256_file(file)
-
-    def merge(self, made: Sequence[str], ledger: Ledger) -> None:
-        """Write what a reader looks for: the hashes, as ``sha256sum -c`` reads them, and which clips failed."""
-        sums = {clip_id: min(digests) for clip_id, digests in ledger.made.items() if clip_id not in ledger.failed}
-        # Made on two kinds of machines, it may have two: then it is looked at.
-        sums |= {clip_id: sha256_file(self.file(clip_id)) for clip_id in made if len(ledger.made[clip_id]) > 1}
-        names = {clip_id: f"{self.folder.name}/{self.file(clip_id).name}" for clip_id in sums}
-        write_text(self.sums, "".join(f"{digest}  {names[clip_id]}\n" for clip_id, digest in sorted(sums.items())))
-        if ledger.failed or ledger.retried:
-            reasons = {clip_id: why for clip_id, why in sorted(ledger.failed.items()) if why != NOT_FINITE}
-            retried = sorted(ledger.retried - ledger.failed.keys())
-            state = {"retried": retried, "failed": sorted(ledger.failed), **({"reasons": reasons} if reasons else {})}
-            write_state(self.out / "failures.json", state)
-
-
-def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
-    """Refuse a folder that holds another run or damaged state, before any work; nothing is written.
-
-    Returns
-    -------
-    The contents of the clips that the run knows, by clip id.
-
-    Raises
-    ------
-    A2IBenchError
-        As `generate` does.
-
-    """
-    place, mark = Place(out, get_task(run.method.task)), out / "run.json"
-    if place.folder.is_symlink():
-        raise A2IBenchError(f"{place.folder} is a link, and a run is kept inside its folder; give another --out.")
-    if fresh:
-        return {}
-    read_state(out / "failures.json", AGAIN)
-    found = read_json(mark, AGAIN)
-    if found is None:
-        there = any(not file.name.startswith(".") for file in place.folder.glob("*"))
-        found = read_json(mark, AGAIN) if there else None  # another shard may just have begun
-        if there and found is None:
-            raise _other(out, "no run.json says how its images were made")
-    if found is None:
-        return {}
-    try:
-        known = dict(found.pop("clips"))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise A2IBenchError(f"{mark} is broken; {AGAIN}.") from None
-    record = run.record()
-    differing = [key for key in record if found.get(key) != record[key]]
-    if differing:
-        raise _other(out, ", ".join(differing))
-    return known
-
-
-def _claim(run: Run, mine: Sequence[Clip], place: Place, fresh: bool, whole: bool) -> dict[str, str]:
-    """Mark the folder as this run's; refuse to mix it with another run. Gives the contents of these clips.
-
-    A shard writes the mark only where there is none, and no clips into it, so that all shards write the same one.
-    """
-    out = place.out
-    known = check_folder(run, out, fresh=fresh)
-    if whole:
-        sweep(place.folder)
-    if fresh:
-        for file in (*place.folder.glob("*.*"), place.sums, out / "failures.json"):
-            file.unlink(missing_ok=True)
-        clear_units(out)
-    contents = {clip.clip_id: contents_of(clip) for clip in mine}
-    before = {**Ledger(out, place.sums).clips, **known}
-    changed = [clip_id for clip_id, found in contents.items() if before.get(clip_id, found) != found]
-    if changed:
-        raise _other(out, f"the clip {min(changed)!r} has other contents")
-    if whole or not (out / "run.json").exists():
-        clips = {**before, **contents} if whole else {}
-        write_text(out / "run.json", json.dumps({**run.record(), "clips": clips}, indent=1, sort_keys=True))
-    return contents
-
-
-def contents_of(clip: Clip) -> str:
-    """Give what tells the contents of a clip."""
-    return " ".join((*clip_digests(clip), clip.label))
-
-
-def _other(out: Path, what: str) -> A2IBenchError:
-    return A2IBenchError(
-        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it again."
-    )

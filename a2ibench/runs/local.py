@@ -58,7 +58,7 @@ class LocalWorkers:
         process = self._slots[place]
         if process is None:
             gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
-            process = self._slots[place] = _Process(self._told, gpu)
+            process = self._slots[place] = _Process(self._told, gpu, len(self._slots))
         process.give(token, {"token": token, "work": work, "items": items})
 
     def events(self) -> list[Event]:
@@ -67,12 +67,11 @@ class LocalWorkers:
         if not line:
             return self._died(process)
         told = json.loads(line)
+        process.begun = told["begun"]
+        if not process.begun:
+            process.token = None
         heed(told)
-        if told["begun"]:
-            process.begun = True
-            return []
-        process.token = None
-        return [Event(told["token"])]
+        return [] if process.begun else [Event(told["token"])]
 
     def _died(self, process: "_Process") -> list[Event]:
         if process not in self._slots:
@@ -102,7 +101,7 @@ class LocalWorkers:
 class _Process:
     """A worker process, and the thread that hears it."""
 
-    def __init__(self, told: "queue.SimpleQueue[tuple[_Process, str]]", gpu: str | None):
+    def __init__(self, told: "queue.SimpleQueue[tuple[_Process, str]]", gpu: str | None, among: int):
         self.token: int | None = None
         self.begun = False
         environ = {
@@ -110,7 +109,7 @@ class _Process:
             "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
             "OMP_NUM_THREADS": str(computing_threads()),
             "TOKENIZERS_PARALLELISM": "false",
-            **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
+            **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu, "A2IBENCH_READERS": _readers(among)}),
         }
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
         # A group of its own: Ctrl-C reaches us alone, and we end the workers.
@@ -164,6 +163,11 @@ def _hear(process: _Process, lines: IO[str], told: "queue.SimpleQueue[tuple[_Pro
         for line in lines:
             told.put((process, line))
     told.put((process, ""))
+
+
+def _readers(workers: int) -> str:
+    """Share the cores out among workers that read files for their GPUs, unless the user has said how many."""
+    return os.environ.get("A2IBENCH_READERS") or str(max(1, min(64, (os.cpu_count() or 1) // workers - 1)))
 
 
 def _gpus() -> list[str]:

@@ -27,11 +27,8 @@ def open_workers(
         If there can't be so many, or the cluster does not answer.
 
     """
-    if workers is not None and workers < 1:
-        raise A2IBenchError(f"{workers} workers can do nothing; give --workers 1 or more, or leave it out.")
+    check_workers(workers, ray, shard)
     if ray is not None:
-        if shard is not None:
-            raise A2IBenchError("--ray makes the whole run, and --shard a part of one; give one of them.")
         from a2ibench.runs.ray_workers import RayWorkers
 
         return RayWorkers(ray, workers, device)
@@ -40,3 +37,18 @@ def open_workers(
 
         return LocalWorkers(workers, device)
     return None
+
+
+def check_workers(workers: int | None, ray: str | None, shard: Shard | None = None) -> None:
+    """Refuse what can't be asked for, before anything is read.
+
+    Raises
+    ------
+    A2IBenchError
+        For no workers at all, or a part of a run on a cluster.
+
+    """
+    if workers is not None and workers < 1:
+        raise A2IBenchError(f"{workers} workers can do nothing; give --workers 1 or more, or leave it out.")
+    if ray is not None and shard is not None:
+        raise A2IBenchError("--ray makes the whole run, and --shard a part of one; give one of them.")

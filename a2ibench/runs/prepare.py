@@ -93,6 +93,14 @@ def _check_option(name: str, value: Any, default: Any) -> None:
         raise A2IBenchError(f"The option {name!r} must be {wanted}; found {value!r}.")
 
 
+def device_here(name: str) -> str:
+    """Give a device of the workers, or the CPU where this machine has none like it."""
+    try:
+        return device_of(name)
+    except A2IBenchError:
+        return "cpu"
+
+
 def device_of(name: str) -> str:
     """Choose the device, and refuse one that is not here."""
     import torch

@@ -13,7 +13,7 @@ from a2ibench.results import Result
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
 from a2ibench.runs.generate import Generated, check_units, generate
-from a2ibench.runs.prepare import Run
+from a2ibench.runs.prepare import Run, device_here
 from a2ibench.runs.units import Shard
 from a2ibench.scoring.scorer import Outputs, Scorer, check_clips, result_of
 from a2ibench.suites import Suite
@@ -111,7 +111,7 @@ def run_shard(
             run, clips, folder, device=device, batch_size=batch_size, advance=advance, executor=executor, shard=shard
         ).images()
     source = UnitFeatures(suite, features or folder, device, executor)
-    scorer = Scorer(suite, mine, device="cpu" if executor else device, stage=stage, features=source)
+    scorer = Scorer(suite, mine, device=device_here(device), stage=stage, features=source)
     there = {clip.clip_id: (outputs or {})[clip.clip_id] for clip in mine if clip.clip_id in (outputs or {})}
     if len(mine):
         scorer.encode(there, wanted)

@@ -9,7 +9,6 @@ import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
 from a2ibench.encoders.base import Encoder, Float32
-from a2ibench.encoders.threads import fixed_threads
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
 from a2ibench.metrics.base import AnyArray, UndefinedError
@@ -51,13 +50,11 @@ class FeatureSource:
         self, encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance
     ) -> dict[str, list[Float32]]:
         """Encode files with encoders of one medium: by the encoder's name an array per file."""
-        with fixed_threads():
-            return encode_files(encoders, paths, batch_size, advance)
+        return encode_files(encoders, paths, batch_size, advance)
 
     def texts(self, encoder: Encoder, texts: Sequence[str]) -> AnyArray:
         """Encode texts: ``[n, d]``."""
-        with fixed_threads():
-            return encode_texts(encoder, texts)
+        return encode_texts(encoder, texts)
 
 
 Outputs = Mapping[str, Sequence[Path]]
@@ -151,6 +148,10 @@ class Scorer:
     def weights(self, wanted: Iterable[Metric]) -> dict[str, str]:
         """Give the id of each encoder that these metrics read."""
         return {name: self.encoder(name).id for name in sorted(encoders_of(wanted))}
+
+    def kernels(self, wanted: Iterable[Metric]) -> dict[str, str]:
+        """Say what computes each encoder that these metrics read, where it does."""
+        return {name: how for name in sorted(encoders_of(wanted)) if (how := self.encoder(name).computing)}
 
     def score(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> Scored:
         """Score a set of outputs, by clip id.
@@ -390,7 +391,9 @@ def result_of(
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.notes, *clip_notes(scorer.clips, scorer.suite.task), *notes, *told],
         caution=scorer.caution,
-        provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
+        provenance=provenance(
+            device, {**(seconds or {}), "score": time.perf_counter() - began}, scorer.kernels(wanted)
+        ),
     )
 
 

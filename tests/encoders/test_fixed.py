@@ -85,7 +85,7 @@ def test_items_that_come_together_are_not_filled_up(encoder, items, whole, monke
 
 def test_the_size_names_the_cached_rows_and_not_the_signature(encoder, monkeypatch):
     assert isinstance(encoder, TorchEncoder)
-    name, digest = encoder.id, encoder.digest
+    stored, name = encoder.stored_as, encoder.id
     monkeypatch.setattr(type(encoder), "sizes", (5, 5))
-    assert encoder.id != name
-    assert encoder.digest == digest
+    assert encoder.stored_as != stored
+    assert encoder.id == name

@@ -66,9 +66,14 @@ def published():
 
 
 @pytest.fixture(scope="module")
-def small():
+def small_state():
     torch.manual_seed(0)
-    return load(SMALL, Wav2Clip(**SMALL).state_dict(), "0" * 64)
+    return Wav2Clip(**SMALL).state_dict()
+
+
+@pytest.fixture(scope="module")
+def small(small_state):
+    return load(SMALL, small_state, "0" * 64)
 
 
 def test_published_size():
@@ -161,9 +166,9 @@ def test_weights_that_do_not_fit():
         load(SMALL, state, "")
 
 
-def test_from_a_file(tmp_path, small):
+def test_from_a_file(tmp_path, small, small_state):
     path = tmp_path / "w.pt"
-    torch.save(small._network.state_dict(), path)
+    torch.save(small_state, path)
     encoder = load_encoder("wav2clip", SMALL, path)
     assert len(encoder.weights) == 64
     assert (encoder.modality, encoder.rate) == ("audio", 16000)
