@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from a2ibench.encoders._frozen import TorchEncoder
 from a2ibench.encoders.base import Float32
 from a2ibench.errors import A2IBenchError
 
@@ -62,3 +63,13 @@ def by_length(waves: Sequence[Float32]) -> Iterator[tuple[list[int], Tensor]]:
         places.setdefault(len(wave), []).append(index)
     for indices in places.values():
         yield indices, torch.from_numpy(np.stack([waves[index] for index in indices]))
+
+
+class WholeEncoder(TorchEncoder):
+    """An encoder whose `encode` takes files as they were read, and prepares them itself: lengths differ."""
+
+    sizes = (1, 1)
+
+    def compute(self, prepared: Sequence[Any]) -> Any:
+        """Encode items as they were read."""
+        return self.encode(prepared)

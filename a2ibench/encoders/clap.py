@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2ibench.encoders._frozen import Device, TorchEncoder, freeze, load_strict
-from a2ibench.encoders._mel import by_length, waveform
+from a2ibench.encoders._frozen import Device, freeze, load_strict
+from a2ibench.encoders._mel import WholeEncoder, by_length, waveform
 from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.errors import A2IBenchError
 from a2ibench.weights.read import read_state_dict
@@ -163,7 +163,7 @@ def _state(folder: Path, network: nn.Module) -> dict[str, Tensor]:
     return state | {key: value for key, value in network.state_dict().items() if key.endswith(_COUNTED)}
 
 
-class ClapAudioEncoder(TorchEncoder):
+class ClapAudioEncoder(WholeEncoder):
     """Waveforms of any lengths to rows of length one."""
 
     name = "clap-audio"
@@ -193,7 +193,7 @@ class ClapAudioEncoder(TorchEncoder):
         return self._rows(self._clap.hear, torch.stack(pictures))
 
 
-class ClapTextEncoder(TorchEncoder):
+class ClapTextEncoder(WholeEncoder):
     """Captions to rows of length one."""
 
     name = "clap-text"

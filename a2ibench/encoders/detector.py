@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders._mel import at_least, by_length, mel_filters, waveform
+from a2ibench.encoders._frozen import Device, Weights, freeze, load_strict
+from a2ibench.encoders._mel import WholeEncoder, at_least, by_length, mel_filters, waveform
 from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
@@ -80,7 +80,7 @@ class Detector(nn.Module):
         return logits
 
 
-class DetectorEncoder(TorchEncoder):
+class DetectorEncoder(WholeEncoder):
     """Waveforms of any lengths to frames: the time of each one's middle, then a probability for each kind.
 
     Attributes

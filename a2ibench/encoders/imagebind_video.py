@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
+from a2ibench.encoders._frozen import Device, Weights, freeze, load_strict
+from a2ibench.encoders._mel import WholeEncoder
 from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.encoders.imagebind import _ClassToken, _Mlp
 from a2ibench.errors import A2IBenchError
@@ -226,7 +227,7 @@ class ImageBindVideo(nn.Module):
         return F.normalize(x, dim=-1).view(*clips.shape[:2], -1).mean(dim=1)
 
 
-class ImageBindVideoEncoder(TorchEncoder):
+class ImageBindVideoEncoder(WholeEncoder):
     """Videos to embeddings of length one at most; see the module for what they are."""
 
     name = "imagebind-video"

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders._mel import at_least, by_length, mel_filters, waveform
+from a2ibench.encoders._frozen import Device, Weights, freeze, load_strict
+from a2ibench.encoders._mel import WholeEncoder, at_least, by_length, mel_filters, waveform
 from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 from a2ibench.errors import A2IBenchError
 
@@ -156,7 +156,7 @@ class Passt(nn.Module):
         return logits
 
 
-class PasstEncoder(TorchEncoder):
+class PasstEncoder(WholeEncoder):
     """Waveforms of any lengths to logits."""
 
     name = "passt"

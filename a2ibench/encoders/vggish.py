@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders._mel import at_least, mel_filters, waveform
+from a2ibench.encoders._frozen import Device, Weights, freeze, load_strict
+from a2ibench.encoders._mel import WholeEncoder, at_least, mel_filters, waveform
 from a2ibench.encoders.base import EncoderKind, Float32, check_keys
 
 RATE = 16_000
@@ -78,7 +78,7 @@ class VGGish(nn.Module):
         return rows
 
 
-class VGGishEncoder(TorchEncoder):
+class VGGishEncoder(WholeEncoder):
     """Waveforms of any lengths to a row for each window of 0.96 s: ``[k, dim]`` each."""
 
     name = "vggish"
