@@ -73,3 +73,7 @@ class WholeEncoder(TorchEncoder):
     def compute(self, prepared: Sequence[Any]) -> Any:
         """Encode items as they were read."""
         return self.encode(prepared)
+
+    def none(self) -> Float32:
+        """Give the rows of no items."""
+        return np.empty((0, self.dim), np.float32)

@@ -184,7 +184,7 @@ class ClapAudioEncoder(WholeEncoder):
 
         """
         if not items:
-            return self._empty()
+            return self.none()
         waves = [waveform(item, index, "CLAP", self.rate) for index, item in enumerate(items)]
         pictures: list[Tensor] = [torch.empty(0)] * len(waves)
         for indices, batch in by_length(waves):
@@ -207,7 +207,7 @@ class ClapTextEncoder(WholeEncoder):
     def encode(self, items: Sequence[str]) -> Float32:
         """Encode texts; what is longer than ``length`` tokens is cut: ``[n, dim]``."""
         if not items:
-            return self._empty()
+            return self.none()
         return self._rows(self._clap.read, self._clap.tokens(items))
 
 

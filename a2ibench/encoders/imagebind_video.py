@@ -249,7 +249,7 @@ class ImageBindVideoEncoder(WholeEncoder):
 
         """
         rows = [self._row(item) for item in items]
-        return np.concatenate(rows) if rows else self._empty()
+        return np.concatenate(rows) if rows else self.none()
 
     def _row(self, path: Path) -> Float32:
         config = self.network.config
