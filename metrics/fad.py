@@ -1,8 +1,8 @@
 """FAD, Fréchet audio distance: how far the generated sounds are, as a set, from the real ones.
 
 arXiv 1812.08466. The Fréchet distance of :mod:`a2ibench.metrics.fid` on VGGish embeddings, 128 numbers for each
-0.96 s of sound, **without PCA and without the last activation**, as audiocraft, audioldm_eval and
-frechet-audio-distance have it. All windows of all sounds are one set; the standard error is over sounds, whose
+0.96 s of sound, **without PCA and without the last activation**, as frechet-audio-distance and
+av-benchmark have it. All windows of all sounds are one set; the standard error is over sounds, whose
 windows are not independent.
 
 FAD falls with the number of windows: compare only at equal N, and print N.

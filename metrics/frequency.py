@@ -156,17 +156,23 @@ def by_frequency(
         )
         for column, (each, n) in enumerate(zip(there, sizes, strict=True))
     )
-    seen = [column for column, bucket in enumerate(buckets) if bucket.low > 0 or bucket.high > 1]
     sign = 1.0 if higher_is_better else -1.0
+    return ByFrequency(buckets, *_drops(buckets, point, drawn, sign, level))
+
+
+def _drops(
+    buckets: Sequence[Bucket], point: FloatArray, drawn: FloatArray, sign: float, level: float
+) -> tuple[Drop | None, Drop | None]:
+    """Give the drop from the most frequent bucket to the rarest that training has, and to the one that it never had."""
 
     def drop(head: int, tail: int) -> Drop:
         apart = sign * (drawn[:, head] - drawn[:, tail])
-        low, high = _interval(apart, min(sizes[head], sizes[tail]), level)
+        low, high = _interval(apart, min(buckets[head].n, buckets[tail].n), level)
         value = sign * float(point[head] - point[tail])
         return Drop(buckets[head].name, buckets[tail].name, value, low, high, float(np.nanstd(apart, ddof=1)))
 
-    return ByFrequency(
-        buckets,
+    seen = [column for column, bucket in enumerate(buckets) if bucket.low > 0 or bucket.high > 1]
+    return (
         drop(seen[-1], seen[0]) if len(seen) > 1 else None,
         drop(seen[-1], 0) if seen and 0 not in seen else None,
     )
