@@ -76,6 +76,8 @@ class Method:
         The part whose weights its trainer makes; the others are frozen.
     train
         Trains it and gives the file of the weights; None where it can't be trained.
+    check
+        Refuses bad settings of its trainer before anything is read or computed.
 
     """
 
@@ -88,6 +90,7 @@ class Method:
     task: str = "audio-to-image"
     trains: str = ""
     train: Callable[[Training], Path] | None = None
+    check: Callable[[Mapping[str, Any]], object] | None = None
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

@@ -54,6 +54,9 @@ def train_method(
         raise unknown("trainable method", name, trainable())
     suite, method = load_suite(suite_name), get_method(name)
     assert method.train is not None  # noqa: S101  for the type checker
+    chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
+    if method.check:
+        method.check(chosen)
     parts, hashes = suite.method_parts(name, tuple(part for part in method.parts if part != method.trains), {})
     folder = out or Path("runs") / suite.name / f"train-{name}"
     check_writable(folder)
@@ -62,7 +65,6 @@ def train_method(
         # Of several processes (`accelerate launch`) each reads its share; one that finds a bad clip ends them all.
         rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
         check_clips(clips[rank::processes], stage)
-    chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
     return method.train(Training(parts, hashes, clips, folder, chosen, device, checkpoint_every, fresh, stage))
 
 

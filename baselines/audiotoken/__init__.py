@@ -24,11 +24,9 @@ def _train(training: Training) -> Path:
     from a2ibench.baselines.audiotoken.model import Listener
     from a2ibench.baselines.audiotoken.state import claim, clear, finished, read_checkpoint
     from a2ibench.baselines.audiotoken.train import check_room, train
-    from a2ibench.baselines.audiotoken.watch import tracker_names
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     config = settled(configure(training.settings), len(clips), _width(training.parts["beats"]))
-    tracker_names(config)
     held_out(clips, config)
     check_writable(cache_dir() / "training")
     state = processes(training.device)
@@ -66,6 +64,14 @@ def _train(training: Training) -> Path:
         last = step
 
     return train(examples, config, folder, report=report, checkpoint_every=training.checkpoint_every)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Refuse bad settings of the trainer, and trackers that are not installed."""
+    from a2ibench.baselines.audiotoken.config import configure
+    from a2ibench.baselines.audiotoken.watch import tracker_names
+
+    tracker_names(configure(settings))
 
 
 def _width(beats: Mapping[str, Any]) -> int:
@@ -108,6 +114,7 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train,
+        check=_check,
     ),
     Method(
         "audiotoken-cl",
@@ -118,5 +125,6 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train_with_classification,
+        check=_check,
     ),
 )
