@@ -76,8 +76,8 @@ class Method:
         The part whose weights its trainer makes; the others are frozen.
     train
         Trains it and gives the file of the weights; None where it can't be trained.
-    check_settings
-        Refuses wrong settings of its trainer, by name, before any clip is read or drawn.
+    check
+        Refuses bad settings of its trainer before anything is read or computed.
 
     """
 
@@ -90,7 +90,7 @@ class Method:
     task: str = "audio-to-image"
     trains: str = ""
     train: Callable[[Training], Path] | None = None
-    check_settings: Callable[[Mapping[str, Any]], object] | None = None
+    check: Callable[[Mapping[str, Any]], object] | None = None
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

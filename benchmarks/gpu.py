@@ -130,7 +130,7 @@ def training(size: Size, device: str, folder: Path, compiled: bool) -> Iterator[
     yield "latents_per_second", round(size.clips / (time.perf_counter() - start), 2)
     theirs: list[float] = []
     rates = {}
-    several = min(4, os.cpu_count() or 1)
+    several = min(4, size.readers, os.cpu_count() or 1)
     for workers in (0, several):
         clock = Clock(device)
         theirs = _authors_training(data, size.peer_steps, workers, clock)

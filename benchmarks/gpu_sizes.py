@@ -81,7 +81,7 @@ SMALL = Size(
     peer_images=2,
     our_images=4,
     scored=4,
-    readers=2,
+    readers=1,
 )
 
 

@@ -245,6 +245,12 @@ def test_what_is_kept_is_decided_by_size():
     assert settled(Config(cache="features"), 183_730, 2304).cache == "features"
 
 
+def test_a_bad_setting_is_told_before_anything_is_read(run_cli, tmp_path):
+    words = ("train", "audiotoken", "--data", tmp_path / "nowhere")
+    assert "no frame 'stretch'" in run_cli(*words, "--set", "frame=stretch").sentence
+    assert "did you mean 'bf16'" in run_cli(*words, "--mixed-precision", "bf61").sentence
+
+
 def test_settings_reach_the_training_from_the_command_line(run_cli, tiny_suite, clip_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda network: network)  # it takes a minute
     words = ("train", "audiotoken", "--suite", tiny_suite, "--data", clip_folder, "--steps", 1, "--out", "t")

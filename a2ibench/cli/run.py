@@ -216,15 +216,8 @@ def train(
     where = device_of(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
         where = f"cuda:{os.environ['LOCAL_RANK']}"
-    chosen = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "lr": lr,
-        "mixed_precision": mixed_precision,
-        "compile": compile or None,
-        "cache": cache,
-    }
+    chosen = {"steps": steps, "batch_size": batch_size, "accumulate": accumulate, "lr": lr, "cache": cache}
+    chosen |= {"mixed_precision": mixed_precision, "compile": compile or None}
     with progress() as stage:
         file = train_method(
             method,

@@ -54,10 +54,10 @@ def train_method(
         raise unknown("trainable method", name, trainable())
     suite, method = load_suite(suite_name), get_method(name)
     assert method.train is not None  # noqa: S101  for the type checker
-    parts, hashes = suite.method_parts(name, tuple(part for part in method.parts if part != method.trains), {})
     chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
-    if method.check_settings is not None:
-        method.check_settings(chosen)
+    if method.check:
+        method.check(chosen)
+    parts, hashes = suite.method_parts(name, tuple(part for part in method.parts if part != method.trains), {})
     folder = out or Path("runs") / suite.name / f"train-{name}"
     check_writable(folder)
     clips = suite.clips(data or _own_clips(suite))

@@ -24,11 +24,9 @@ def _train(training: Training) -> Path:
     from a2ibench.baselines.audiotoken.model import Listener
     from a2ibench.baselines.audiotoken.state import claim, clear, finished, read_checkpoint
     from a2ibench.baselines.audiotoken.train import check_room, train
-    from a2ibench.baselines.audiotoken.watch import tracker_names
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
     config = settled(configure(training.settings), len(clips), _width(training.parts["beats"]))
-    tracker_names(config)
     held_out(clips, config)
     check_writable(cache_dir() / "training")
     state = processes(training.device)
@@ -68,7 +66,8 @@ def _train(training: Training) -> Path:
     return train(examples, config, folder, report=report, checkpoint_every=training.checkpoint_every)
 
 
-def _check_settings(settings: Mapping[str, Any]) -> None:
+def _check(settings: Mapping[str, Any]) -> None:
+    """Refuse bad settings of the trainer, and trackers that are not installed."""
     from a2ibench.baselines.audiotoken.config import configure
     from a2ibench.baselines.audiotoken.watch import tracker_names
 
@@ -115,7 +114,7 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train,
-        check_settings=_check_settings,
+        check=_check,
     ),
     Method(
         "audiotoken-cl",
@@ -126,6 +125,6 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train_with_classification,
-        check_settings=_check_settings,
+        check=_check,
     ),
 )

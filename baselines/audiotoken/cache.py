@@ -122,7 +122,7 @@ class Shards:
     def missing_bytes(self) -> int:
         """How much room the shards take that is not taken yet."""
         row = sum(np.dtype(kind).itemsize * int(np.prod(shape)) + 4 for kind, shape in self.kinds.values())
-        return max(0, row * self.length - sum(file.stat().st_size for file in self.folder.glob("*/*.npy")))
+        return max(0, row * self.length - sum(file.lstat().st_size for file in self.folder.glob("*/*.npy")))
 
     @contextmanager
     def filling(self, rows: range) -> Iterator[Rows]:

@@ -83,10 +83,7 @@ def train(
         watch(embedder, step + 1, last)
         report(step + 1, running)
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and not last:
-            weights = accelerator.unwrap_model(embedder).state_dict()
-            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-            state = {"embedder": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step + 1}
-            write_checkpoint(out, state)
+            write_checkpoint(out, _state(accelerator, embedder, optimizer, step + 1))
     for tracker in accelerator.trackers:
         tracker.finish()
     if accelerator.is_main_process:
@@ -132,6 +129,13 @@ def _begin(accelerator: Any, examples: Examples, out: Path) -> tuple[Any, Any, i
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(saved["scaler"])
     return embedder, optimizer, int(saved["step"])
+
+
+def _state(accelerator: Any, embedder: Any, optimizer: Any, steps: int) -> dict[str, Any]:
+    """Give what a training goes on from, as `_begin` takes it."""
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+    weights = accelerator.unwrap_model(embedder).state_dict()
+    return {"embedder": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": steps}
 
 
 def _objective(examples: Examples, accelerator: Any) -> Objective:
