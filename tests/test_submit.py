@@ -15,9 +15,9 @@ from tiny import TINY
 
 from a2ibench.board import submit as module
 from a2ibench.board.card import MethodCard
+from a2ibench.board.load import load_board
 from a2ibench.board.outputs import read_outputs
 from a2ibench.board.rows import load_sanity, read_hashes
-from a2ibench.board.standings import load_board
 from a2ibench.board.submit import board_lock, submit, tidy
 from a2ibench.board.verify import state_of
 from a2ibench.clips import load_clips

@@ -225,7 +225,7 @@ def _named(
         hint = f" ({near!r} is one: case counts)" if near else ""
         problems.append(
             f"{source} holds {len(strangers)} {noun}s that belong to no clip, among them {_some(strangers)}{hint}; "
-            "take them out, or mend their names."
+            "take them out, or fix their names."
         )
     images = {}
     for clip_id in clips.ids:

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
 from a2ibench.encoders.base import EncoderKind
-from a2ibench.encoders.beats import RATE, log_mel
+from a2ibench.encoders.filterbank import RATE, log_mel
 from a2ibench.errors import A2IBenchError
 from a2ibench.weights.read import read_state_dict
 

@@ -298,7 +298,7 @@ def _name(parts: Mapping[str, str], role: str, where: str) -> str:
     text = plain(parts[role], 10_000)
     if not text or len(text) > _LONGEST:
         what = "is empty" if not text else f"{shown(text, 30)} is longer than {_LONGEST} letters"
-        raise A2IBenchError(f"{where}: the {role} {what}, but there is a rating; mend the row, or delete it.")
+        raise A2IBenchError(f"{where}: the {role} {what}, but there is a rating; fix the row, or delete it.")
     return text
 
 

@@ -347,9 +347,9 @@ def _read(file: Path, parse: Callable[[str], Any], model: type[_Model]) -> Any:
     except OSError as error:
         raise A2IBenchError(f"{file} can't be read: {error.strerror or error}.") from None
     except ValidationError as error:
-        raise A2IBenchError(f"{file} is not right: {_first(error)}; mend it.") from None
+        raise A2IBenchError(f"{file} is not right: {_first(error)}; fix it.") from None
     except (ValueError, RecursionError) as error:  # of TOML, JSON or UTF-8
-        raise A2IBenchError(f"{file} can't be read ({error}); mend it.") from None
+        raise A2IBenchError(f"{file} can't be read ({error}); fix it.") from None
 
 
 def _json(text: str) -> Any:

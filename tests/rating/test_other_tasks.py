@@ -240,7 +240,7 @@ def test_nothing_tells_a_method_a_clip_or_a_kind(study_of, name, design):
 def test_a_study_is_made_equal_by_an_equal_salt(study_of):
     first, second = (
         {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != "items.json"}
-        for folder in (study_of("video-to-sound", "pairwise"), study_of("video-to-sound", "pairwise", again=1))
+        for folder in (study_of("text-to-sound", "pairwise"), study_of("text-to-sound", "pairwise", again=1))
     )
     assert first == second
 
