@@ -53,8 +53,8 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
     suite
         A suite, its name, or the path of its file.
     settings
-        As `evaluation` takes them: ``name``, ``data``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
-        ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``.
+        As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``,
+        ``weights``, ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``.
 
     Returns
     -------
@@ -81,6 +81,7 @@ def evaluation(
     *,
     name: str | None = None,
     data: Path | None = None,
+    training: Path | None = None,
     limit: int | None = None,
     metrics: Sequence[str] | None = None,
     seed: int = 0,
@@ -103,6 +104,8 @@ def evaluation(
         What to call outputs that are not of a method of ours; by default as their folder.
     data
         Clips of one's own: a folder with ``clips.csv``.
+    training
+        The clips that the method was trained on, as `data`: outputs that copy one of them are counted.
     limit
         Only so many clips, spread over the labels.
     metrics
@@ -146,7 +149,7 @@ def evaluation(
             given.check()
         check_clips(clips, stage)
         start = time.perf_counter()
-        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
+        scorer = Scorer(loaded, clips, own_data=data is not None, training=training, device=where, stage=stage)
         entries = sanity(scorer, wanted)
         ceilings = {score.metric: score.value for score in entries[0].scores}
         seconds = {"references": time.perf_counter() - start}

@@ -19,6 +19,7 @@ from a2ibench.cli.shared import (
     SeedOption,
     SetOption,
     SuiteOption,
+    TrainingOption,
     WeightsOption,
     app,
     console,
@@ -41,6 +42,7 @@ def eval(
     ] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
+    training: TrainingOption = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="A metric instead of the default ones; repeatable.")
     ] = None,
@@ -70,6 +72,7 @@ def eval(
             suite,
             name=name,
             data=data,
+            training=training,
             limit=limit,
             metrics=metric,
             seed=seed,

@@ -49,6 +49,10 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Your own clips: a folder with clips.csv, see docs/data.md."),
 ]
+TrainingOption = Annotated[
+    Path | None,
+    typer.Option("--training", help="The clips that it was trained on, as for --data: copies of them are counted."),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
 DeviceOption = Annotated[
