@@ -35,6 +35,10 @@ QUOTED = (
      "and hour"),
     (BENCHMARKS, "startup", "{f[help_cpu_seconds]:.2f} s | {f[python_cpu_seconds]:.3f} s, "
      "`python -c pass` | – | {f[help_seconds]:.2f} s and {f[python_seconds]:.3f} s"),
+    (BENCHMARKS, "training", "{f[precomputed_steps_per_second]:.2f} steps/s | "
+     "{f[on_the_fly_steps_per_second]:.3f} steps/s, computed in every step | {f[ratio]:.1f}×"),
+    (BENCHMARKS, "ratings", "{low:.1%} to {high:.1%} | {usual_low:.0%} to {usual_high:.0%}, ±1.96·sd/√n"),
+    (BENCHMARKS, "eval", "{r[cpu_seconds]:.0f} s, {r[peak_gib]:.1f} GiB | – | – | {r[wall_seconds]:.0f} s"),
     (VGGSOUND, "data", "{f[published_sizes_cpu_s]:.1f} CPU seconds"),
     (VGGSOUND, "data", "{f[decode_cpu_s]:.2f} CPU seconds"),
     (VGGSOUND, "data", "about {f[published_sizes_clips_per_core_hour]:,.0f} clips an hour on each core"),
@@ -53,13 +57,22 @@ def recorded(name):
     return json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def filled(source, template):
+    found = recorded(source)
+    coverage = found["figures"].get("coverage", {})
+    ours = [each["ours"] for each in coverage.values()] or [0]
+    usual = [each["sd / sqrt(n)"] for each in coverage.values()] or [0]
+    ends = {"low": min(ours), "high": max(ours), "usual_low": min(usual), "usual_high": max(usual)}
+    return template.format(f=found["figures"], r=found, **ends)
+
+
 def words(text):
     return " ".join(text.split())
 
 
 @pytest.mark.parametrize(("page", "source", "template"), QUOTED, ids=lambda value: value[:40])
 def test_a_quoted_figure_is_the_one_that_was_written(page, source, template):
-    told = template.format(f=recorded(source)["figures"])
+    told = filled(source, template)
     assert told in words((ROOT / page).read_text(encoding="utf-8")), f"{page} should say: {told}"
 
 
@@ -68,7 +81,7 @@ def test_no_other_figure_is_claimed(page):
     text = words(page.read_text(encoding="utf-8"))
     for where, source, template in QUOTED:
         if where == page.relative_to(ROOT).as_posix():
-            text = text.replace(template.format(f=recorded(source)["figures"]), "…")
+            text = text.replace(filled(source, template), "…")
     claims = [text[max(0, found.start() - 60) : found.end() + 20] for found in _MEASURED.finditer(text)]
     assert not claims, "measure it with benchmarks/record.py, and quote it in tests/test_figures.py"
 

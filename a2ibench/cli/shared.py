@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,10 @@ from a2ibench.errors import A2IBenchError
 _EVERY = 30.0  # seconds between two lines of progress in a log file
 
 
-_PLAIN = {"±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">="}
+_PLAIN = {
+    "±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">=",
+    "↑": "^", "↓": "v", "→": ">", "≤": "<=", "“": '"', "”": '"', "’": "'",
+}  # fmt: skip
 
 
 class _InOrder(TyperGroup):
@@ -156,7 +160,13 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
     """Write ``+-`` for ``±`` and the like where a terminal or a pipe can't show it."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+    return "".join(_plain_character(sign) for sign in error.object[error.start : error.end]), error.end
+
+
+def _plain_character(sign: str) -> str:
+    """One character for one, or a table loses its columns: é is written e."""
+    base = unicodedata.normalize("NFKD", sign)[:1]
+    return _PLAIN.get(sign) or (base if base.isascii() else "?")
 
 
 def print_json(value: Any) -> None:
