@@ -58,7 +58,7 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
     suite
         A suite, its name, or the path of its file.
     settings
-        As `evaluation` takes them: ``name``, ``data``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
+        As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
         ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``, ``workers``, ``ray``.
 
     Returns
@@ -86,6 +86,7 @@ def evaluation(
     *,
     name: str | None = None,
     data: Path | None = None,
+    training: Path | None = None,
     limit: int | None = None,
     metrics: Sequence[str] | None = None,
     seed: int = 0,
@@ -110,6 +111,8 @@ def evaluation(
         What to call outputs that are not of a method of ours; by default as their folder.
     data
         Clips of one's own: a folder with ``clips.csv``.
+    training
+        The clips that the method was trained on, as `data`: outputs that copy one of them are counted.
     limit
         Only so many clips, spread over the labels.
     metrics
@@ -143,7 +146,7 @@ def evaluation(
             given.check()
         check_clips(plan.clips, stage)
         start = time.perf_counter()
-        scorer = _scorer(plan, data is not None, where, stage, executor)
+        scorer = _scorer(plan, data is not None, training, where, stage, executor)
         entries = sanity(scorer, plan.wanted, plan.folder / UNITS / "afresh" if executor else None)
         ceilings = {score.metric: score.value for score in entries[0].scores}
         seconds = {"references": time.perf_counter() - start}
@@ -264,14 +267,18 @@ def _workers(plan: _Plan, workers: int | None, ray: str | None, device: str, sha
     return open_workers(workers, ray, device, shard) or nullcontext()
 
 
-def _scorer(plan: _Plan, own_data: bool, device: str, stage: Stage, executor: Executor | None) -> Scorer:
+def _scorer(
+    plan: _Plan, own_data: bool, training: Path | None, device: str, stage: Stage, executor: Executor | None
+) -> Scorer:
     """Make the scorer; features of units are read where workers, or shards, have left or will leave some."""
     features = None
     if executor or (plan.folder / UNITS / "features").is_dir():
         features = UnitFeatures(plan.suite, plan.folder, device, executor)
     # The workers have networks of their own: here they only say who they are.
     where = device_here(device)
-    return Scorer(plan.suite, plan.clips, own_data=own_data, device=where, stage=stage, features=features)
+    return Scorer(
+        plan.suite, plan.clips, own_data=own_data, training=training, device=where, stage=stage, features=features
+    )
 
 
 @dataclass(frozen=True)

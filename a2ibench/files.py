@@ -342,6 +342,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+        if path.absolute().is_relative_to(cache_dir().absolute()):  # nobody chose that place
+            reason = reason.replace("choose another place", "set A2IBENCH_CACHE to a folder elsewhere")
         raise A2IBenchError(f"{path} can't be written: {reason}.") from None
 
 

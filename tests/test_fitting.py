@@ -103,3 +103,14 @@ def test_a_pipe_without_unicode(run_cli, tiny_suite, tmp_path, monkeypatch):
     console().print("84.1 ± 0.5 ↑ é 日")
     stream.flush()
     assert stream.buffer.getvalue().decode("ascii").startswith("84.1 +- 0.5")
+
+
+def test_ascii_keeps_arrows_letters_and_columns(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    from a2ibench.cli.shared import console
+
+    console()
+    stream.write("AIS ↑ FID ↓ Fréchet 语\ud800")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"AIS ^ FID v Frechet ??"

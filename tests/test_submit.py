@@ -267,6 +267,28 @@ def test_the_same_again_changes_nothing(send, noise, own_boards, tmp_path):
     assert tree(row) == before
 
 
+@pytest.mark.parametrize("name", ["items.csv", "hashes.csv", "method.toml", "result.json"])
+def test_a_damaged_row_is_mended_by_the_same_again(scorer, noise, own_boards, name):
+    row = own_boards / "tiny/noise"
+    file = row / name
+
+    def texts():
+        return {each: (row / each).read_bytes() for each in ("items.csv", "hashes.csv", "method.toml")}
+
+    whole = texts()
+    for damage in ("cut", "pipe"):
+        if damage == "cut":
+            file.write_bytes(file.read_bytes()[:-3])
+        elif name in ("items.csv", "method.toml"):  # without the others a folder is no row, and is not replaced
+            file.unlink()
+            os.mkfifo(file)
+        else:
+            continue
+        assert put(scorer, noise, own_boards / "tiny", authors="A. Nobody", replace=True).what == "replaced"
+        assert texts() == whole
+    assert put(scorer, noise, own_boards / "tiny", authors="A. Nobody", replace=True).what == "unchanged"
+
+
 def test_authors_may_mend_their_card(scorer, noise, own_boards):
     board = own_boards / "tiny"
     with read_outputs(noise, scorer.clips) as found:

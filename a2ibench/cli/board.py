@@ -17,6 +17,7 @@ from a2ibench.cli.shared import (
     DeviceOption,
     JsonOption,
     SuiteOption,
+    TrainingOption,
     WeightsOption,
     app,
     console,
@@ -45,6 +46,7 @@ def submit(
     name: Annotated[str | None, typer.Option("--name", help="What the row is called.")] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
+    training: TrainingOption = None,
     board: BoardOption = _BOARDS,
     card: Annotated[Path | None, typer.Option("--card", help="A method.toml; else the one among the outputs.")] = None,
     allow_missing: AllowMissingOption = False,
@@ -92,7 +94,10 @@ def submit(
         where = device_of(device)
         with progress() as stage:
             check_clips(clips, stage)
-            scorer = Scorer(loaded, clips, own_data=data is not None, device=where, batch_size=batch_size, stage=stage)
+            scorer = Scorer(
+                loaded, clips, own_data=data is not None, training=training, device=where, batch_size=batch_size,
+                stage=stage,
+            )  # fmt: skip
             done = put(given, about, scorer, folder, replace=replace, device=where)
     write_board(folder, clips=clips)
     if as_json:
@@ -113,6 +118,7 @@ def verify(
     ] = None,
     suite: Annotated[str | None, typer.Option("--suite", help="By default the one that the row names.")] = None,
     data: DataOption = None,
+    training: TrainingOption = None,
     weights: WeightsOption = None,
     regenerate: Annotated[
         bool, typer.Option("--regenerate/--no-regenerate", help="Whether to make the images of our methods again.")
@@ -140,6 +146,7 @@ def verify(
             clips,
             outputs=outputs,
             own_data=own,
+            training=training,
             weights=paths(weights),
             regenerate=regenerate,
             device=where,

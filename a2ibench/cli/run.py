@@ -22,6 +22,7 @@ from a2ibench.cli.shared import (
     SetOption,
     ShardOption,
     SuiteOption,
+    TrainingOption,
     WeightsOption,
     WorkersOption,
     app,
@@ -47,6 +48,7 @@ def eval(
     ] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
+    training: TrainingOption = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="A metric instead of the default ones; repeatable.")
     ] = None,
@@ -84,7 +86,7 @@ def eval(
         if part is not None:
             say_shard(part, *evaluate_shard(what, suite, part, **asked, stage=stage), as_json)
             return
-        done = evaluation(what, suite, **asked, fresh=fresh, ray=ray, stage=stage)
+        done = evaluation(what, suite, **asked, training=training, fresh=fresh, ray=ray, stage=stage)
     if as_json:
         print_json(done.result.model_dump())
         return

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,10 @@ from a2ibench.errors import A2IBenchError
 _EVERY = 30.0  # seconds between two lines of progress in a log file
 
 
-_PLAIN = {"±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">="}
+_PLAIN = {
+    "±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">=",
+    "↑": "^", "↓": "v", "→": ">", "≤": "<=", "“": '"', "”": '"', "’": "'",
+}  # fmt: skip
 
 
 class _InOrder(TyperGroup):
@@ -49,6 +53,10 @@ SuiteOption = Annotated[str, typer.Option("--suite", help="A built-in suite, or 
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Your own clips: a folder with clips.csv, see docs/data.md."),
+]
+TrainingOption = Annotated[
+    Path | None,
+    typer.Option("--training", help="The clips that it was trained on, as for --data: copies of them are counted."),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
@@ -164,7 +172,13 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
     """Write ``+-`` for ``±`` and the like where a terminal or a pipe can't show it."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+    return "".join(_plain_character(sign) for sign in error.object[error.start : error.end]), error.end
+
+
+def _plain_character(sign: str) -> str:
+    """One character for one, or a table loses its columns: é is written e."""
+    base = unicodedata.normalize("NFKD", sign)[:1]
+    return _PLAIN.get(sign) or (base if base.isascii() else "?")
 
 
 def chosen_shard(text: str | None, fresh: bool, workers: int | None, ray: str | None) -> Any:

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from a2ibench.errors import A2IBenchError
@@ -130,6 +131,11 @@ def save_image(path: Path, image: Image.Image) -> None:
     buffer = BytesIO()
     plain.save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
+
+
+def thumbnail(image: Image.Image, side: int = 8) -> NDArray[np.uint8]:
+    """Shrink an RGB image to a few levels by which pictures are known again, ``[side * side * 3]``."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR), np.uint8).reshape(-1)
 
 
 def square(image: Image.Image, side: int) -> Image.Image:

@@ -17,6 +17,7 @@ from a2ibench.progress import Advance, Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
 from a2ibench.scoring.features import encode_files, encode_texts, stacked
+from a2ibench.scoring.training_split import of_folder, shipped
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
 from a2ibench.text import some
@@ -105,6 +106,9 @@ class Scorer:
         On what.
     own_data
         Whether the clips are the user's and not the suite's: then a note may say what that means.
+    training
+        A folder of training clips: outputs that copy one are counted. By default the suite's own, where it brings an
+        index of them.
     device, batch_size
         How the encoders run.
     stage
@@ -120,6 +124,7 @@ class Scorer:
         clips: ClipSet,
         *,
         own_data: bool = False,
+        training: Path | None = None,
         device: str = "cpu",
         batch_size: int = 32,
         stage: Stage = silent,
@@ -136,6 +141,7 @@ class Scorer:
                 f"Only {len(clips)} clips: intervals are wide" + (f", and {sets} say little." if sets else ".")
             )
         self.setting = suite.setting(clips)
+        self.training = of_folder(training, suite, stage) if training else shipped(suite)
         self._encoders: dict[str, Encoder] = {}
         self._of_clips: dict[str, AnyArray] = {}
 
@@ -370,7 +376,7 @@ def result_of(
     notes = [*notes, *(f"Left out: {', '.join(names)} ({why})." for why, names in by_reason.items())]
     if scored.missing:
         notes = [*notes, missing_note(scored.missing, len(scorer.clips), scorer.suite.task.noun)]
-    counts, told = seen(outputs, scorer.clips, scorer.suite.task) if look else (None, [])
+    counts, told = seen(outputs, scorer.clips, scorer.suite.task, scorer.training) if look else (None, [])
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
