@@ -58,8 +58,8 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
     suite
         A suite, its name, or the path of its file.
     settings
-        As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
-        ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``, ``workers``, ``ray``.
+        As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``,
+        ``weights``, ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``, ``workers``, ``ray``.
 
     Returns
     -------

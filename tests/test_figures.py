@@ -76,6 +76,17 @@ def test_a_quoted_figure_is_the_one_that_was_written(page, source, template):
     assert told in words((ROOT / page).read_text(encoding="utf-8")), f"{page} should say: {told}"
 
 
+def test_what_scoring_costs_is_what_the_scripts_wrote():
+    text = words((ROOT / BENCHMARKS).read_text(encoding="utf-8"))
+    cost, scale = (json.loads((ROOT / f"benchmarks/{name}.json").read_text()) for name in ("scoring", "scale"))
+    ours, peers = cost["cpu_ms_an_image"]["a2ibench"], cost["cpu_ms_an_image"]["peers"]
+    assert f"{ours:.0f} CPU milliseconds an image against {peers:.0f} of the peers" in text
+    assert f"a ratio of {cost['cpu_ratio']:.2f}" in text
+    minutes = [each["minutes_all_pairs"] for each in scale["results"]]
+    assert f"{minutes[0]:.3f}, {minutes[1]:.2f} and {minutes[2]:.0f} core minutes" in text
+    assert f"at most {scale['results'][-1]['peak_gib']:.1f} GiB" in text
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_other_figure_is_claimed(page):
     text = words(page.read_text(encoding="utf-8"))

@@ -23,3 +23,10 @@ def test_scoring_and_its_peers_give_the_same_rows():
     assert all(difference < 1e-5 for difference in found["largest_difference"].values())
     assert found["cpu_ratio"] > 0
     assert len(found["seconds"]) == 6
+
+
+def test_scale_in_a_small_form():
+    scale = load("scale")
+    found = scale.measure(400, 500)
+    assert found["rows_timed"] == 1, "the sample is the whole: the sum over it was compared with the metric's"
+    assert found["seconds"].keys() >= set(scale.LINEAR)
