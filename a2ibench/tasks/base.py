@@ -1,7 +1,7 @@
 """What a task is: what is given, what is made, how it is scored, what raters are asked. Pure data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 MediumName = Literal["image", "audio", "video", "text"]
@@ -38,6 +38,8 @@ class Task:
     reference: str
     output: MediumName
     metrics: tuple[str, ...]
+    optional: Mapping[str, MediumName] = field(default_factory=dict)
+    """Further columns, which clips may have and metrics may read: a metric is left out where its column is absent."""
     lead: str = ""
     """What a board of the task asks, above its table."""
 
@@ -70,6 +72,7 @@ class Task:
         """Name the medium of a role of a feature key: of a column, the outputs, the references or the conditions."""
         roles: dict[str, MediumName] = {
             **self.columns,
+            **self.optional,
             "label": "text",
             "labels": "text",
             "category": "text",
