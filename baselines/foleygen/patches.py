@@ -1,6 +1,6 @@
 """A small codec that is trained in a minute: residual codebooks on patches of log-mel spectrograms, and Griffin-Lim.
 
-A patch is 4 frames of 10 ms by 64 mel bands; codebook k holds the k-means centres of what the ones before it left over.
+A patch is 4 frames of 10 ms by 80 mel bands; codebook k holds the k-means centres of what the ones before it left over.
 Decoding sums the centres, gives each mel band's energy back to its frequencies, and finds phases by Griffin and Lim's
 iteration (1984) in the fast form of Perraudin et al. (2013). The phases begin from one fixed draw: equal codes give
 equal sounds.
@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from a2ibench.errors import unknown
+
+_AT_ONCE = 2
+"""Sounds decoded together: more fall out of a processor's cache, and take longer each."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,13 @@ class PatchConfig:
     """
 
     rate: int = 16_000
-    window: int = 512
+    window: int = 1024
     hop: int = 160
-    bands: int = 64
+    bands: int = 80
     patch: int = 4
     books: int = 4
-    codes: int = 256
-    floor: float = 3e-3
+    codes: int = 512
+    floor: float = 3e-2
     iterations: int = 24
     momentum: float = 0.99
 
@@ -119,8 +122,10 @@ class PatchCodec(nn.Module):
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Turn codes into sounds ``[n, frames · patch · hop]``."""
+        return torch.cat([self._decode(part) for part in torch.split(codes.to(self.centres.device), _AT_ONCE)])
+
+    def _decode(self, codes: Tensor) -> Tensor:
         config = self.config
-        codes = codes.to(self.centres.device)
         rows = torch.stack([book[codes[:, number]] for number, book in enumerate(self.centres)]).sum(0)
         energies = rows.reshape(len(codes), -1, config.bands).expm1().clamp(min=0) * config.floor
         magnitudes = torch.einsum("fm,ntm->nft", self.back, energies.square()).sqrt()
