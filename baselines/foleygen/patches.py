@@ -1,9 +1,13 @@
 """A small codec that is trained in a minute: residual codebooks on patches of log-mel spectrograms, and Griffin-Lim.
 
-A patch is 4 frames of 10 ms by 80 mel bands; codebook k holds the k-means centres of what the ones before it left over.
+A patch is 2 frames of 10 ms by 64 mel bands; codebook k holds the k-means centres of what the ones before it left over.
 Decoding sums the centres, gives each mel band's energy back to its frequencies, and finds phases by Griffin and Lim's
-iteration (1984) in the fast form of Perraudin et al. (2013). The phases begin from one fixed draw: equal codes give
-equal sounds.
+iteration (1984); its faster form with momentum kept fewer kinds here. The phases begin from one fixed draw: equal codes
+give equal sounds.
+
+Longer patches cost a language model less, and keep less: with the same number of codes, patches of 4 frames kept the
+kinds of 94 % of the mini world's validation sounds, of 2 frames 96 to 98 %. What is lost is a frog's croak, which
+trembles 27 times a second and then sounds like an owl.
 """
 
 from collections.abc import Mapping
@@ -34,21 +38,20 @@ class PatchConfig:
         Codebooks, and centres in each.
     floor
         Magnitudes ``m`` are kept as ``log(1 + m / floor)``: what is much quieter hardly counts.
-    iterations, momentum
+    iterations
         Of Griffin-Lim.
 
     """
 
     rate: int = 16_000
-    window: int = 1024
+    window: int = 400
     hop: int = 160
-    bands: int = 80
-    patch: int = 4
+    bands: int = 64
+    patch: int = 2
     books: int = 4
     codes: int = 512
     floor: float = 3e-2
-    iterations: int = 24
-    momentum: float = 0.99
+    iterations: int = 16
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> "PatchConfig":
@@ -138,11 +141,9 @@ class PatchCodec(nn.Module):
         samples = frames * config.hop
         start = torch.rand(magnitudes.shape[1:], generator=torch.Generator().manual_seed(0)).to(magnitudes.device)
         phases = torch.polar(torch.ones_like(start), 2 * torch.pi * start).expand(len(magnitudes), -1, -1)
-        before = torch.zeros_like(phases)
         for _ in range(config.iterations):
             again = self._spectrum(self._wave(magnitudes * phases, samples))
-            faster = again + config.momentum * (again - before)
-            phases, before = faster / faster.abs().clamp(min=1e-8), again
+            phases = again / again.abs().clamp(min=1e-8)
         wave = self._wave(magnitudes * phases, samples)
         fade = torch.linspace(0, 1, 2 * config.hop, device=wave.device)  # no click at either end
         wave[:, : 2 * config.hop] *= fade

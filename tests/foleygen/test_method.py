@@ -131,7 +131,7 @@ def test_train_and_generate(world):
     _, clips, parts = world
     file = trained(world, "run")
     network = read_lm(file)
-    assert network.config == LmConfig(layers=1, width=16, heads=2, books=2, codes=8, code_rate=25.0, features=16,
+    assert network.config == LmConfig(layers=1, width=16, heads=2, books=2, codes=8, code_rate=50.0, features=16,
                                       frame_rate=4.0, seconds=1.0, attention="aligned", encoder="vit")  # fmt: skip
     method = methods()["foleygen-vit"]
     options = {**method.options, "attention": "aligned", "top_k": 4}
@@ -200,3 +200,45 @@ def test_a_folder_has_one_network_for_each_attention(world):
     method = methods()["foleygen-vit"]
     with pytest.raises(A2IBenchError, match=r"no FoleyGen with the attention 'all-frame' in .*; there: causal"):
         method.load({**parts, "foleygen": {"file": path / "lms"}}, dict(method.options), "cpu")
+
+
+def test_imagebind_sees_each_frame_twice(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from a2ibench.encoders import encoders
+    from a2ibench.encoders.base import EncoderKind
+
+    seen = []
+
+    class Network:
+        config = SimpleNamespace(size=32)
+
+        def __call__(self, clips):
+            seen.append(clips)
+            return clips.mean((1, 3, 4, 5))
+
+    made = SimpleNamespace(network=Network(), dim=3)
+    kind = EncoderKind("imagebind-video", "video", lambda *_: made)
+    monkeypatch.setitem(encoders(), "imagebind-video", kind)
+    windows = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32, 3), np.uint8)
+    rows = load_eyes("imagebind", {"file": tmp_path / "x"}).encode(windows)
+    wanted = pixels_of(windows, 32, *eyes_module.CLIP)[:, 0]
+    assert seen[0].shape == (1, 1, 3, 2, 32, 32)
+    assert torch.equal(seen[1][0, 0, :, 0], wanted[1])
+    assert torch.equal(seen[1][0, 0, :, 1], wanted[1])
+    assert np.allclose(rows, wanted.mean((2, 3)).numpy(), atol=1e-6)
+    monkeypatch.delitem(encoders(), "imagebind-video")
+    with pytest.raises(A2IBenchError, match="choose another visual encoder"):
+        load_eyes("imagebind", {"file": tmp_path / "x"})
+
+
+def test_clip_is_the_metrics_encoder(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    import a2ibench.encoders.clip as clip_module
+
+    encoder = SimpleNamespace(dim=3, encode=lambda images: np.stack([np.asarray(i).mean((0, 1)) for i in images]))
+    monkeypatch.setattr(clip_module, "load_image", lambda *arguments: encoder)
+    windows = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8, 3), np.uint8)
+    rows = load_eyes("clip", {"file": tmp_path / "x"}).encode(windows)
+    assert np.allclose(rows, windows[:, 0].mean((1, 2)))

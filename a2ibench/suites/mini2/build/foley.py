@@ -37,10 +37,11 @@ STEPS, BATCH, LR = 12_000, 16, 1e-3
 VOCABULARY = 797
 GUIDANCE, TOP_K = 3.0, 256
 SIZES: dict[str, Any] = {
-    "layers": 4, "width": 192, "heads": 4, "books": 4, "codes": 512, "code_rate": 25.0, "features": 128,
+    "layers": 4, "width": 192, "heads": 4, "books": 4, "codes": 512, "code_rate": 50.0, "features": 128,
     "frame_rate": world.FRAME_RATE, "seconds": world.SECONDS,
 }  # fmt: skip
 TOLERANCE = 0.1
+CODE_FRAMES = 150
 
 
 class FoleyBuild:
@@ -66,14 +67,16 @@ class FoleyBuild:
         waves = torch.from_numpy(self.sounds("train", 1600))
         with torch.inference_mode():
             patches = torch.cat([codec.patches(part).flatten(0, 1) for part in torch.split(waves, 100)])
-            train_codebooks(codec, patches)
+            # 120,000 of them in six rounds kept the kinds of 96 %; all 240,000 in twelve rounds of 93 %.
+            some = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:120_000]
+            train_codebooks(codec, patches[some], rounds=6)
         torch.save(codec.state_dict(), file)
         return codec
 
     def codes(self, codec: PatchCodec, split: str, count: int) -> Tensor:
-        """The codes of the first sounds of a split, int64 ``[count, books, 75]``."""
+        """The codes of the first sounds of a split, int64 ``[count, books, 150]``."""
         found = self._rows(
-            f"{split}-codes", count, (codec.books, 75), np.int16,
+            f"{split}-codes", count, (codec.books, CODE_FRAMES), np.int16,
             lambda index: codec.encode(torch.from_numpy(self._sound(split, index))[None])[0].numpy(),
         )  # fmt: skip
         return torch.from_numpy(found.astype(np.int64))
