@@ -89,13 +89,16 @@ def _train(training: Training) -> Path:
     from safetensors.torch import save
 
     from a2ibench.baselines.foleygen.eyes import load_eyes
+    from a2ibench.baselines.foleygen.train import Config as FoleyConfig
     from a2ibench.media.audio import sixteen_bits
 
     known = [field.name for field in fields(Config)]
+    # A suite's [training] is FoleyGen's too; what says nothing here is left alone.
+    theirs = {field.name for field in fields(FoleyConfig)}
     for key in training.settings:
-        if key not in known:
+        if key not in known and key not in theirs:
             raise unknown("setting of nearest-video", key, known)
-    config = Config(**training.settings)
+    config = Config(**{key: value for key, value in training.settings.items() if key in known})
     samples = round(config.seconds * RATE)
     check_space(training.folder, 2 * samples * len(training.clips), "an index with its sounds")
     eyes = load_eyes("clip", training.parts["clip"], training.device)

@@ -42,7 +42,7 @@ def clips(tmp_path, monkeypatch):
 
 def test_a_video_of_the_index_finds_its_own_sound(clips, tmp_path):
     method = methods()["nearest-video"]
-    settings = {"seconds": 0.6, "frame_rate": 5.0}
+    settings = {"seconds": 0.6, "frame_rate": 5.0, "steps": 7}  # FoleyGen's steps, of the same suite
     file = method.train(Training({"clip": {}}, {}, clips, tmp_path / "run", settings, "cpu", 1, False, silent))
     draw = method.load({"clip": {}, "nearest-video": {"file": file}}, {}, "cpu")
     drawn = draw([clips[2], clips[0], clips[0]], [1, 2, 3])
