@@ -203,19 +203,7 @@ def train(
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate, cpu=device == "cpu"
     )
-    torch.manual_seed(config.seed)
-    network = FoleyLm(sizes)
-    set_scale(network, examples.frames)
-    check_space(out, 6 * 4 * sum(each.numel() for each in network.parameters()), "a training with its checkpoints")
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay
-    )
-    model, optimizer = accelerator.prepare(network, optimizer)
-    start = 0
-    if saved := read_checkpoint(out):
-        accelerator.unwrap_model(model).load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        start = saved["step"]
+    model, optimizer, start = _begin(accelerator, examples, config, sizes, out)
     running = math.nan
     for step in range(start, config.steps):
         model.train()
@@ -228,15 +216,41 @@ def train(
         report(step + 1, running)
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < config.steps:
             weights = accelerator.unwrap_model(model).state_dict()
-            write_checkpoint(out, {"network": weights, "optimizer": optimizer.state_dict(), "step": step + 1})
+            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+            state = {"network": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step + 1}
+            write_checkpoint(out, state)
     if accelerator.is_main_process:
-        data = lm_bytes(accelerator.unwrap_model(model))
-        (out / _SUM).unlink(missing_ok=True)
-        write_bytes(out / _FINAL, data)
-        write_text(out / _SUM, f"{hashlib.sha256(data).hexdigest()}  {_FINAL}\n")
-        (out / "checkpoint.pt").unlink(missing_ok=True)
+        _finish(out, accelerator.unwrap_model(model))
     accelerator.wait_for_everyone()
     return out / _FINAL
+
+
+def _begin(accelerator: Any, examples: Examples, config: Config, sizes: LmConfig, out: Path) -> tuple[Any, Any, int]:
+    """Give the network and its optimizer, as new or as the last checkpoint has them, and the step to go on from."""
+    torch.manual_seed(config.seed)
+    network = FoleyLm(sizes)
+    set_scale(network, examples.frames)
+    check_space(out, 6 * 4 * sum(each.numel() for each in network.parameters()), "a training with its checkpoints")
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay
+    )
+    model, optimizer = accelerator.prepare(network, optimizer)
+    start = 0
+    if saved := read_checkpoint(out):
+        accelerator.unwrap_model(model).load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        if accelerator.scaler is not None:
+            accelerator.scaler.load_state_dict(saved["scaler"])
+        start = saved["step"]
+    return model, optimizer, start
+
+
+def _finish(out: Path, network: FoleyLm) -> None:
+    data = lm_bytes(network)
+    (out / _SUM).unlink(missing_ok=True)
+    write_bytes(out / _FINAL, data)
+    write_text(out / _SUM, f"{hashlib.sha256(data).hexdigest()}  {_FINAL}\n")
+    (out / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def _step(model: Any, optimizer: Any, accelerator: Any, examples: Examples, config: Config, step: int) -> float:
