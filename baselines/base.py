@@ -62,7 +62,7 @@ class Method:
     summary
         One line for ``a2ibench list``.
     reads
-        What it knows of a clip: its ``"audio"``, its ``"label"``, or the reference ``"image"``.
+        What it knows of a clip: its ``"audio"``, its ``"label"``, its ``"video"``, or the reference ``"image"``.
     load
         Makes the generating function from the suite's parts, the options and the device. Heavy imports belong
         inside.
@@ -83,7 +83,7 @@ class Method:
 
     name: str
     summary: str
-    reads: Literal["audio", "label", "image"]
+    reads: Literal["audio", "label", "image", "video"]
     load: Callable[[Mapping[str, Any], Mapping[str, Any], str], Draw]
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
