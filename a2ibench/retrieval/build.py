@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,7 @@ def _whole(file: Path, count: int) -> NDArray[np.float32] | None:
     data, digest = data[:-32], data[-32:]
     if hashlib.sha256(data).digest() != digest:
         return None
-    rows: NDArray[np.float32] = np.load(BytesIO(data), allow_pickle=False)
+    rows: Any = np.load(BytesIO(data), allow_pickle=False)
     return rows if len(rows) == count else None
 
 
