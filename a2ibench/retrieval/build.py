@@ -132,12 +132,13 @@ def _encoded(clips: Sequence[Clip], network: TextAudio, key: str) -> NDArray[np.
             heard = [read_audio(clip.file("audio"), network.rate) for clip in some]
             rows = network.sounds([*heard, *[heard[-1]] * (BATCH - len(some))])
         found.append(rows[: len(some)])
-    rows = np.concatenate(found).astype(np.float64)
+    rows = np.concatenate(found).astype(np.float64)  # so that a sum of squares is exact enough
     norms = np.sqrt((rows**2).sum(axis=1))
     for clip, norm in zip(clips, norms, strict=True):
         if not np.isfinite(norm) or norm == 0:
             raise A2IBenchError(f"The {key} of the clip {clip.clip_id!r} has no direction (norm {norm}); leave it out.")
-    return (rows / norms[:, None]).astype(np.float32)
+    unit: NDArray[np.float32] = (rows / norms[:, None]).astype(np.float32)
+    return unit
 
 
 def _save(file: Path, rows: NDArray[np.float32]) -> None:

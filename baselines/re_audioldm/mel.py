@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FLOOR = 1e-5
+LOUDEST = 6.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def _filters(config: MelConfig) -> Tensor:
 @cache
 def _inverse(config: MelConfig) -> Tensor:
     """From mel magnitudes to magnitudes of the STFT, in the sense of least squares: ``[window // 2 + 1, bands]``."""
-    return torch.linalg.pinv(_filters(config).double()).float()
+    found: Tensor = torch.linalg.pinv(_filters(config).double()).float()
+    return found
 
 
 def fit_length(wave: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
@@ -78,9 +80,10 @@ def log_mel(waves: NDArray[np.float32], config: MelConfig) -> Tensor:
     total = config.frames * config.hop
     batch = torch.nn.functional.pad(batch, (0, max(0, total - batch.shape[1])))[:, :total]
     side = (config.window - config.hop) // 2
-    batch = torch.nn.functional.pad(batch[:, None], (side, side), mode="reflect")[:, 0]
+    batch = torch.nn.functional.pad(batch[:, None], (side, config.window - config.hop - side), mode="reflect")[:, 0]
     spectrum = _stft(batch, config, center=False).abs()
-    return (_filters(config) @ spectrum).clamp(min=FLOOR).log().transpose(1, 2)
+    found: Tensor = (_filters(config) @ spectrum).clamp(min=FLOOR).log().transpose(1, 2)
+    return found
 
 
 def _stft(batch: Tensor, config: MelConfig, *, center: bool) -> Tensor:
@@ -94,7 +97,8 @@ def griffin_lim(mel: Tensor, config: MelConfig, iterations: int = 32) -> NDArray
 
     Fast Griffin-Lim (momentum 0.99), from a phase drawn once for all.
     """
-    size = (_inverse(config) @ mel.float().exp().transpose(1, 2)).clamp(min=0)
+    # What is louder than any sound, from a network that is hardly trained, would overflow.
+    size = (_inverse(config) @ mel.float().clamp(max=LOUDEST).exp().transpose(1, 2)).clamp(min=0)
     generator = torch.Generator().manual_seed(0)
     turn = torch.exp(2j * torch.pi * torch.rand(size.shape[1:], generator=generator))
     before: Any = 0.0

@@ -197,7 +197,8 @@ class AudioTokens:
         """Take the spectrograms that the network sees: ``[n, 1, frames, bands]``."""
         if self.mel:
             seen = log_mel(np.stack([fit_length(wave, self.mel) for wave in waves]), self.mel)
-            return ((seen - self.config["mean"]) / (2 * self.config["deviation"]))[:, None]
+            scaled: Tensor = (seen - self.config["mean"]) / (2 * self.config["deviation"])
+            return scaled[:, None]
         if self._fbank is None:
             from transformers import ASTFeatureExtractor
 
@@ -238,13 +239,18 @@ class Patches(nn.Module):
     def encode(self, mel: Tensor) -> Tensor:
         """Shrink spectrograms ``[n, frames, bands]``."""
         high, wide = self.patch
-        patches = mel.unflatten(1, (-1, high)).unflatten(3, (-1, wide)).permute(0, 1, 3, 2, 4).flatten(3)
-        return ((patches - self.mean) @ self.basis.T / self.deviation).permute(0, 3, 1, 2)
+        count, frames, bands = mel.shape
+        cut = mel.reshape(count, frames // high, high, bands // wide, wide)
+        patches = cut.permute(0, 1, 3, 2, 4).flatten(3)
+        found: Tensor = ((patches - self.mean) @ self.basis.T / self.deviation).permute(0, 3, 1, 2)
+        return found
 
     def decode(self, latents: Tensor) -> Tensor:
         """Give back the spectrograms of latents."""
         patches = (latents.permute(0, 2, 3, 1) * self.deviation) @ self.basis + self.mean
-        return patches.unflatten(3, self.patch).permute(0, 1, 3, 2, 4).flatten(3).flatten(1, 2)
+        cut = patches.reshape(*patches.shape[:3], *self.patch).permute(0, 1, 3, 2, 4)
+        found: Tensor = cut.flatten(3).flatten(1, 2)
+        return found
 
 
 class Codec:

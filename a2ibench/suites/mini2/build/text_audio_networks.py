@@ -27,7 +27,7 @@ ONE, TWO, HELD = 5000, 3000, 120
 LENGTH = 40
 MEL = {"rate": 16_000, "window": 1024, "hop": 320, "bands": 64, "frames": 160, "seconds": 3.0}
 PATCH, COMPONENTS = (4, 8), 16
-MAE = {
+MAE: dict[str, Any] = {
     "img_size": [160, 64], "patch_size": 16, "embed_dim": 96, "depth": 3, "num_heads": 4, "pool": 2,
     "hears": "mel", "mean": -6.0, "deviation": 1.5, "mel": MEL,
 }  # fmt: skip
@@ -249,9 +249,12 @@ class Masked(nn.Module):
         whole = self.hidden.expand(len(images), count, -1).scatter(1, keep[..., None].expand_as(read), read)
         guessed = self.out(self.decoder(whole + self.places))
         size = self.size
-        real = images[:, 0].unflatten(1, (-1, size)).unflatten(3, (-1, size)).permute(0, 1, 3, 2, 4).flatten(1, 2)
+        number, _, frames, bands = images.shape
+        cut = images.reshape(number, frames // size, size, bands // size, size)
+        real = cut.permute(0, 1, 3, 2, 4).flatten(1, 2)
         wrong = (guessed - real.flatten(2)).square().mean(2)
-        return wrong.scatter(1, keep, 0.0).sum() / (count * len(images) - keep.numel())
+        found: Tensor = wrong.scatter(1, keep, 0.0).sum() / (count * len(images) - keep.numel())
+        return found
 
 
 def train_audiomae(pool: Pool, work: Path, folder: Path, steps: int = STEPS["audiomae"]) -> None:
@@ -261,7 +264,7 @@ def train_audiomae(pool: Pool, work: Path, folder: Path, steps: int = STEPS["aud
 
     def loss(rng: np.random.Generator) -> Tensor:
         rows = np.sort(rng.integers(len(mels), size=64))
-        seen = (torch.from_numpy(mels[rows].astype(np.float32)) - MAE["mean"]) / (2 * float(str(MAE["deviation"])))
+        seen = (torch.from_numpy(mels[rows].astype(np.float32)) - MAE["mean"]) / (2 * MAE["deviation"])
         return network(seen[:, None], rng)  # type: ignore[no-any-return]
 
     fit("audiomae", network, loss, steps=steps, lr=1e-3, work=work)
