@@ -155,7 +155,8 @@ class Index:
 
     def holds(self, clips: Sequence[Clip]) -> list[str]:
         """Name the clips that lie in the index: their very sound, or another cut of their video."""
-        return [clip.clip_id for clip in clips if len(self.rows_of(self.own_sources(clip)))]
+        once = {clip.clip_id: clip for clip in clips}
+        return [clip_id for clip_id, clip in once.items() if len(self.rows_of(self.own_sources(clip)))]
 
 
 def check_apart(index: Index, clips: Sequence[Clip], *, allow: bool = False) -> str | None:

@@ -66,9 +66,14 @@ class Examples:
         self.index.check_encoder(clap.digest, f"The index {part['file']}")
         self.clap, self.with_test = clap, with_test
 
+    def check(self, clips: Sequence[Clip]) -> None:
+        """Refuse an index that holds clips of the test, or warn where that is allowed."""
+        if marked := check_apart(self.index, clips, allow=self.with_test):
+            warnings.warn(marked, A2IBenchWarning, stacklevel=2)
+
     def find(self, clips: Sequence[Clip], k: int, captions: Sequence[str] | None = None) -> list[Found]:
         """Look up the nearest sounds to captions; never a clip's own, nor of its video."""
-        check_apart(self.index, clips, allow=self.with_test)
+        self.check(clips)
         texts = captions or [caption_of(clip, self.clap) for clip in clips]
         # One at a time, so that the bits of a row are its own.
         queries = np.concatenate([self.clap.texts([text]) for text in texts])

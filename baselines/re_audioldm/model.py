@@ -96,6 +96,8 @@ class Generator:
 
     def draw(self, clips: Sequence[Clip], seeds: Sequence[int]) -> Sounds:
         """Make a sound per clip; on a processor one at a time, so that its neighbours don't change a bit of it."""
+        if self.tokens and self.k:
+            self.tokens.examples.check(clips)
         if not self.device.startswith("cpu"):
             return self._draw(clips, seeds)
         made: dict[tuple[str, int], Any] = {}  # a batch may be filled up with its last clip

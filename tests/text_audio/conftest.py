@@ -96,13 +96,16 @@ def networks(tmp_path_factory):
         scaling_factor=0.5,
     ).save_pretrained(out / "codec")  # fmt: skip
     (out / "codec/mel.json").write_text(json.dumps(MEL))
-    SpeechT5HifiGan(
+    vocoder = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=16, sampling_rate=RATE, upsample_initial_channel=8, upsample_rates=[16, 10],
             upsample_kernel_sizes=[32, 20], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
             normalize_before=False,
         )
-    ).save_pretrained(out / "vocoder")  # fmt: skip
+    )  # fmt: skip
+    for weights in vocoder.parameters():
+        torch.nn.init.normal_(weights, std=0.15)  # else all is silence
+    vocoder.save_pretrained(out / "vocoder")
     parts = {name: {"file": out / name} for name in ("clap", "t5", "audiomae", "codec", "vocoder")}
     parts["clap"]["config"] = {"length": 30}
     parts["t5"]["config"] = {"length": 12}
