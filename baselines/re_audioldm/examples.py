@@ -14,8 +14,9 @@ from torch import Tensor
 from a2ibench.baselines.re_audioldm.parts import AudioTokens, Clap, TextTokens
 from a2ibench.clips import Clip
 from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import sha256_file
+from a2ibench.files import sha256_file, write_bytes
 from a2ibench.media.audio import read_audio
+from a2ibench.progress import Advance
 from a2ibench.retrieval import Found, Index, Item, check_apart, load_index
 
 MOST = 10
@@ -62,7 +63,8 @@ class Examples:
     """
 
     def __init__(self, part: Mapping[str, Any], clap: Clap, *, with_test: bool = False):
-        self.index: Index = load_index(Path(part["file"]))
+        self.folder = Path(part["file"])
+        self.index: Index = load_index(self.folder)
         self.index.check_encoder(clap.digest, f"The index {part['file']}")
         self.clap, self.with_test = clap, with_test
 
@@ -105,6 +107,44 @@ def sound_file(index: Index, item: Item) -> Path:
     return file
 
 
+SHIPPED = "tokens.safetensors"
+
+
+def ship_tokens(examples: Examples, audio: AudioTokens, advance: Advance = lambda n: None) -> Path:
+    """Write the tokens of all sounds of an index into its folder, so that its sounds are not needed any more."""
+    from safetensors.torch import save
+
+    tokens = Tokens(examples, audio, None)
+    found = torch.empty(len(examples.index), audio.length, audio.width, dtype=torch.float16)
+    for row in range(len(found)):
+        found[row] = torch.from_numpy(tokens.of_audio(row))
+        advance(1)
+    file = examples.folder / SHIPPED
+    write_bytes(file, save({"audio": found}, metadata=_made_of(examples, audio)))
+    return file
+
+
+def _made_of(examples: Examples, audio: AudioTokens) -> dict[str, str]:
+    return {"audiomae": audio.digest, "items": sha256_file(examples.folder / "items.json")}
+
+
+def _shipped(examples: Examples, audio: AudioTokens) -> NDArray[np.float16] | None:
+    """Read the tokens in an index's folder; None where there are none of this network and these items."""
+    from safetensors import SafetensorError, safe_open
+
+    file = examples.folder / SHIPPED
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as content:
+            if content.metadata() != _made_of(examples, audio):
+                return None
+            found: NDArray[np.float16] = content.get_tensor("audio").numpy()
+    except (SafetensorError, ValueError, KeyError):
+        raise A2IBenchError(f"{file} is broken; delete it, and the tokens are computed from the sounds.") from None
+    return found
+
+
 class Tokens:
     """The tokens of an index's items, each computed alone and kept in half precision; and those of no example.
 
@@ -122,10 +162,13 @@ class Tokens:
         self._audio: dict[int, NDArray[np.float16]] = {}
         self._text: dict[int, tuple[NDArray[np.float16], NDArray[np.bool_]]] = {}
         self.empty = text([""]) if text else None
+        self._shipped = _shipped(examples, audio) if audio else None
 
     def of_audio(self, row: int) -> NDArray[np.float16]:
         """Tokens of a row's sound ``[length, width]``."""
         assert self.audio is not None  # noqa: S101  for the type checker
+        if self._shipped is not None:
+            return self._shipped[row]
         if row not in self._audio:
             tokens = self.audio([self.examples.sound(row, self.audio.rate)])
             self._keep(self._audio, row, tokens[0].half().cpu().numpy())

@@ -1,5 +1,6 @@
 """The methods on tiny random networks: what changes a sound, what must not, and what is refused."""
 
+import json
 import shutil
 import warnings
 
@@ -130,6 +131,26 @@ def test_an_index_with_the_test_is_refused_or_used(with_both, corpus):
 
     own = [read_audio(clip.file("audio"), 16_000) for clip in some]
     assert not any(np.array_equal(wave, each) for wave, each in zip(waves, own, strict=True))
+
+
+def test_tokens_can_be_shipped_instead_of_sounds(with_both, clips, tmp_path):
+    from a2ibench.baselines.re_audioldm.examples import SHIPPED, Examples, ship_tokens
+    from a2ibench.baselines.re_audioldm.parts import AudioTokens, Clap
+
+    folder = shutil.copytree(with_both["index"]["file"], tmp_path / "index")
+    parts, audio = {**with_both, "index": {"file": folder}}, AudioTokens(with_both["audiomae"], "cpu")
+    meta = folder / "index.json"
+    corpus = with_both["index"]["file"].parent / "corpus"
+    meta.write_text(meta.read_text().replace(str(json.loads(meta.read_text())["corpus"]), str(corpus)))
+    ship_tokens(Examples(parts["index"], Clap(parts["clap"], "cpu")), audio)
+    meta.write_text(meta.read_text().replace(str(corpus), str(tmp_path / "nowhere")))
+    for one, other in zip(draw(with_both, clips), draw(parts, clips), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(A2IBenchError, match="missing or another"):
+        draw(parts, clips, name="nearest-sound")
+    (folder / SHIPPED).write_bytes(b"0" * 30)
+    with pytest.raises(A2IBenchError, match="is broken; delete it"):
+        draw(parts, clips)
 
 
 def told(text):

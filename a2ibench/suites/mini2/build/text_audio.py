@@ -4,12 +4,16 @@ Stages in the order in which they need each other; each goes on where it was sto
 
 ``codec``, ``clap``, ``audiomae``, ``t5``
     the frozen networks, of the balanced splits (`text_audio_networks`);
+``judges``
+    two networks of other seeds that tell which kinds are heard (`text_audio_measure`);
 ``corpus``
     the long-tailed clips to train on, and those clips with the held-out kind's, to look up in;
 ``index``
     the retrieval index over the latter, by the small CLAP;
 ``audioldm``, ``re-audioldm``
-    the generators without and with retrieval, by the trainer that users have.
+    the generators without and with retrieval, by the trainer that users have;
+``measure``
+    ``figures.md``: the share of named kinds that are heard, by how often a kind occurs in training.
 
 Everything lies under ``--work``, what a suite would ship under its ``out``.
 """
@@ -26,10 +30,11 @@ import torch
 
 from a2ibench.files import write_text
 from a2ibench.suites.mini2 import world
+from a2ibench.suites.mini2.build import text_audio_measure as judging
 from a2ibench.suites.mini2.build import text_audio_networks as networks
 from a2ibench.suites.mini2.build.clips import write_sound
 
-STAGES = ("codec", "clap", "audiomae", "t5", "corpus", "index", "audioldm", "re-audioldm")
+STAGES = ("codec", "clap", "audiomae", "t5", "judges", "corpus", "index", "audioldm", "re-audioldm", "measure")
 TRAINING = {"steps": 12_000, "batch_size": 16, "lr": 5e-4, "k": 3, "size": "mini"}
 """What differs from the paper's settings, for a world of three seconds and two processor cores."""
 
@@ -56,7 +61,7 @@ def make(stage: str, work: Path, steps: int | None = None, seed: int = 0) -> Non
     """Make one stage; one that is whole is left alone."""
     work.mkdir(parents=True, exist_ok=True)
     out = work / "out"
-    if stage in ("codec", "clap", "audiomae", "t5"):
+    if stage in ("codec", "clap", "audiomae", "t5", "judges", "measure"):
         pool = networks.Pool(work)
         if stage == "codec":
             write_text(out / "vocoder/griffin_lim.json", json.dumps({"iterations": 32}))
@@ -65,6 +70,10 @@ def make(stage: str, work: Path, steps: int | None = None, seed: int = 0) -> Non
             networks.train_clap(pool, work, out / "clap")
         elif stage == "audiomae":
             networks.train_audiomae(pool, work, out / "audiomae")
+        elif stage == "judges":
+            judging.train_judges(pool, work)
+        elif stage == "measure":
+            judging.measure(pool, judging.train_judges(pool, work), makers(work, seed), work)
         else:
             networks.train_t5(pool, work, out / "t5")
     elif stage == "corpus":
@@ -107,16 +116,39 @@ def parts(work: Path) -> dict[str, Any]:
     return found
 
 
+def makers(work: Path, seed: int) -> dict[str, Any]:
+    """The methods that are measured, loaded, by what they are called."""
+    from a2ibench.baselines import get as get_method
+
+    def loaded(name: str, **own: Any) -> Any:
+        method, found = get_method(name), parts(work)
+        found["unet"] = {"file": work / f"train-{name}-{seed}" / "unet"}
+        return method.load(found, {**method.options, **{k: v for k, v in own.items() if k in method.options}}, "cpu")
+
+    sampler = {"steps": 10, "guidance": 3.0}
+    examples = {f"re-audioldm, k = {k}": loaded("re-audioldm", k=k, **sampler) for k in (3, 0, 1, 2, 5, 10)}
+    return {
+        "retrieval alone": loaded("nearest-sound"),
+        "label alone": loaded("label-sound"),
+        "audioldm": loaded("audioldm", **sampler),
+        **examples,
+        "re-audioldm, sounds alone": loaded("re-audioldm", retrieval="audio", **sampler),
+    }
+
+
 def make_index(work: Path) -> None:
     """Build the index over the long-tailed scenes and the held-out kind's."""
-    from a2ibench.baselines.re_audioldm.parts import Clap
+    from a2ibench.baselines.re_audioldm.examples import Examples, ship_tokens
+    from a2ibench.baselines.re_audioldm.parts import AudioTokens, Clap
     from a2ibench.clips import load_clips
     from a2ibench.retrieval.build import build_index
     from a2ibench.tasks import get as get_task
 
     if not (work / "out/index/index.json").exists():
         clips = load_clips(work / "indexed", task=get_task("text-to-audio"))
-        build_index(clips, Clap(parts(work)["clap"], "cpu"), work / "out/index", corpus=work / "indexed")
+        clap = Clap(parts(work)["clap"], "cpu")
+        build_index(clips, clap, work / "out/index", corpus=work / "indexed")
+        ship_tokens(Examples(parts(work)["index"], clap), AudioTokens(parts(work)["audiomae"], "cpu"))
 
 
 def train(name: str, work: Path, steps: int | None, seed: int) -> None:
