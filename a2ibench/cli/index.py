@@ -18,6 +18,9 @@ def index(
     out: Annotated[Path, typer.Option("--out", help="The folder of the index; goes on where it was stopped.")],
     suite: Annotated[str, typer.Option("--suite", help="Its CLAP encodes: a suite of text to audio.")],
     key: Annotated[str, typer.Option("--key", help="What captions are compared with: audio, or text.")] = "audio",
+    captions: Annotated[
+        Path | None, typer.Option("--captions", help="Clips whose captions are looked up: their 50 nearest are stored.")
+    ] = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -40,6 +43,14 @@ def index(
     network = Clap(parts["clap"], where)
     with progress() as stage:
         made = build_index(clips, network, out, corpus=data, key=key, advance=stage("index", len(clips)))
+    if captions is not None:
+        from a2ibench.baselines.re_audioldm.examples import Examples
+        from a2ibench.retrieval import STORED, write_found
+
+        asked = load_clips(captions, task=chosen.task)
+        # Only looked up here: a method that is told of such examples refuses the clips that the index holds.
+        hits = Examples({"file": out}, network, with_test=True).find(asked, STORED)
+        write_found(out / "retrieved" / f"{asked.name}.csv", made, asked, hits)
     if as_json:
         print_json({"index": str(out), "count": len(made), "encoder": made.encoder, "key": made.key})
     else:

@@ -149,29 +149,16 @@ def train(
     from diffusers import DDPMScheduler
     from torch.utils.tensorboard import SummaryWriter
 
-    frozen = data.frozen
+    on_cpu = str(data.frozen.codec.device) == "cpu"
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate,
-        cpu=str(frozen.codec.device) == "cpu",
-    )  # fmt: skip
-    torch.manual_seed(config.seed)
-    settings = unet_config(
-        config.size, told, channels=frozen.codec.channels, clap=frozen.clap.width, widths=frozen.widths
+        mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate, cpu=on_cpu
     )
-    unet = build_unet(settings).train()
+    unet = _built(data.frozen, config, told)
     check_space(out, 2 * 3 * 4 * sum(each.numel() for each in unet.parameters()), "a training with its checkpoints")
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     unet, optimizer = accelerator.prepare(unet, optimizer)
-    start = 0
-    if saved := read_checkpoint(out):
-        accelerator.unwrap_model(unet).load_state_dict(saved["unet"])
-        optimizer.load_state_dict(saved["optimizer"])
-        if accelerator.scaler is not None:
-            accelerator.scaler.load_state_dict(saved["scaler"])
-        start = saved["step"]
-    schedule = DDPMScheduler(
-        **{key: value for key, value in SCHEDULE.items() if key not in ("set_alpha_to_one", "steps_offset")}
-    )
+    start = _restore(accelerator, unet, optimizer, out)
+    schedule = DDPMScheduler(**{k: v for k, v in SCHEDULE.items() if k not in ("set_alpha_to_one", "steps_offset")})
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=start) if accelerator.is_main_process else None
     running = math.nan
     for step in range(start, steps):
@@ -196,16 +183,41 @@ def train(
             writer.add_scalar("loss", value, step)
         report(step + 1, running)
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < steps:
-            scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-            weights = accelerator.unwrap_model(unet).state_dict()
-            state = {"unet": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step + 1}
-            write_checkpoint(out, state)
+            _keep(accelerator, unet, optimizer, step + 1, out)
     if writer:
         writer.close()
         save_unet(accelerator.unwrap_model(unet), told, out / "unet")
         (out / "checkpoint.pt").unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return out / "unet"
+
+
+def _built(frozen: Frozen, config: Config, told: Conditioning) -> Any:
+    """Build the UNet that fits the frozen networks; its weights come from the seed."""
+    torch.manual_seed(config.seed)
+    settings = unet_config(
+        config.size, told, channels=frozen.codec.channels, clap=frozen.clap.width, widths=frozen.widths
+    )
+    return build_unet(settings).train()
+
+
+def _restore(accelerator: Any, unet: Any, optimizer: Any, out: Path) -> int:
+    """Take over the last checkpoint, if there is one; gives the step to go on with."""
+    saved = read_checkpoint(out)
+    if not saved:
+        return 0
+    accelerator.unwrap_model(unet).load_state_dict(saved["unet"])
+    optimizer.load_state_dict(saved["optimizer"])
+    if accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(saved["scaler"])
+    return int(saved["step"])
+
+
+def _keep(accelerator: Any, unet: Any, optimizer: Any, step: int, out: Path) -> None:
+    """Write a checkpoint."""
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
+    weights = accelerator.unwrap_model(unet).state_dict()
+    write_checkpoint(out, {"unet": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step})
 
 
 def _loss(

@@ -10,7 +10,7 @@ import soundfile
 
 from a2ibench.clips import Clip, load_clips
 from a2ibench.errors import A2IBenchError
-from a2ibench.retrieval import check_apart, load_index
+from a2ibench.retrieval import check_apart, load_index, read_found, write_found
 from a2ibench.retrieval.build import build_index
 from a2ibench.retrieval.index import source_of
 from a2ibench.tasks import get as get_task
@@ -133,6 +133,24 @@ def test_the_target_planted_in_the_index_is_refused_or_marked(corpus, tmp_path):
     assert "test-0" in check_apart(index, [target, apart], allow=True)
     hits = index.search_clips(index.rows[[2]], [target])[0]
     assert "clip-2" not in {index.items[row].item_id for row in hits.rows}
+
+
+def test_what_was_found_is_stored_to_the_bit(corpus, tmp_path):
+    index = build(corpus, tmp_path)
+    clips = list(corpus)[:3]
+    found = index.search_clips(index.rows[:3], clips, 50)
+    write_found(tmp_path / "found.csv", index, clips, found)
+    again = read_found(tmp_path / "found.csv")
+    assert list(again) == [clip.clip_id for clip in clips]
+    for clip, hits in zip(clips, found, strict=True):
+        assert [score for _, score in again[clip.clip_id]] == hits.scores.tolist()
+        assert [item for item, _ in again[clip.clip_id]] == [index.items[row].item_id for row in hits.rows]
+        assert len(hits) == 8  # all but its own
+    (tmp_path / "found.csv").write_text("clip_id,rank,item_id,score\nx,1,y,high\n")
+    with pytest.raises(A2IBenchError, match="line 2"):
+        read_found(tmp_path / "found.csv")
+    with pytest.raises(A2IBenchError, match=r"none\.csv"):
+        read_found(tmp_path / "none.csv")
 
 
 def test_another_network_is_refused(corpus, tmp_path):

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from tiny import write_sums
 
+from a2ibench.retrieval import read_found
+
 ABSENT = 'absent = "Build an index with `a2ibench index`, and give --weights index=FOLDER."'
 
 
@@ -30,8 +32,12 @@ def test_index_and_generate(run_cli, suite, tmp_path):
     asked = run_cli("generate", "--method", "nearest-sound", "--suite", suite)
     assert asked.code == 2
     assert "a2ibench index" in asked.sentence
-    made = run_cli("index", "--suite", suite, "--data", "corpus", "--out", "index", "--json")
+    made = run_cli(
+        "index", "--suite", suite, "--data", "corpus", "--out", "index", "--captions", suite.parent / "test", "--json"
+    )
     assert made.code == 0, made.err
+    stored = read_found(tmp_path / "index/retrieved/test.csv")
+    assert [len(each) for each in stored.values()] == [12] * 5
     assert json.loads(made.out)["count"] == 12
     common = ("generate", "--suite", suite, "--weights", "index=index")
     for out, size in (("one", 24), ("two", 2)):

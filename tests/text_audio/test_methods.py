@@ -153,6 +153,17 @@ def test_tokens_can_be_shipped_instead_of_sounds(with_both, clips, tmp_path):
         draw(parts, clips)
 
 
+def test_numbers_that_are_none_give_no_sound(unet_of, clips):
+    from safetensors.torch import load_file, save_file
+
+    parts = unet_of(retrieval="none")
+    file = parts["unet"]["file"] / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_out.bias"].fill_(float("nan"))
+    save_file(weights, file)
+    assert get_method("audioldm").load(parts, options("audioldm"), "cpu")(list(clips)[:2], [1, 2]) == [None, None]
+
+
 def told(text):
     return Clip("c", "x", {"caption": text})
 
