@@ -100,16 +100,21 @@ def build_index(
         files.append(file)
         items += found
     _join(files, len(items), out / "rows.npy")
+    _describe(out, items, network.digest, key, corpus)
+    shutil.rmtree(parts)
+    return load_index(out)
+
+
+def _describe(out: Path, items: Sequence[Item], encoder: str, key: str, corpus: Path) -> None:
+    """Write what the rows are of, and last of all ``index.json``, that makes a folder an index."""
     write_text(out / "items.json", json.dumps([asdict(item) for item in items], ensure_ascii=False, indent=0))
     try:
         place = corpus.resolve().relative_to(out.resolve())
     except ValueError:
         place = corpus.resolve()
-    meta = {"schema": SCHEMA, "encoder": network.digest, "key": key, "corpus": str(place), "count": len(items)}
+    meta = {"schema": SCHEMA, "encoder": encoder, "key": key, "corpus": str(place), "count": len(items)}
     meta |= {"rows_sha256": sha256_file(out / "rows.npy"), "items_sha256": sha256_file(out / "items.json")}
     write_text(out / "index.json", json.dumps(meta, indent=1))
-    shutil.rmtree(parts)
-    return load_index(out)
 
 
 def _item(clip: Clip, corpus: Path) -> Item:

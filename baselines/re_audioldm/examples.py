@@ -168,7 +168,8 @@ class Tokens:
         """Tokens of a row's sound ``[length, width]``."""
         assert self.audio is not None  # noqa: S101  for the type checker
         if self._shipped is not None:
-            return self._shipped[row]
+            shipped: NDArray[np.float16] = self._shipped[row]
+            return shipped
         if row not in self._audio:
             tokens = self.audio([self.examples.sound(row, self.audio.rate)])
             self._keep(self._audio, row, tokens[0].half().cpu().numpy())

@@ -161,23 +161,14 @@ def train(
     schedule = DDPMScheduler(**{k: v for k, v in SCHEDULE.items() if k not in ("set_alpha_to_one", "steps_offset")})
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=start) if accelerator.is_main_process else None
     running = math.nan
+
+    def loss_of(rng: np.random.Generator) -> Tensor:
+        return _loss(unet, data, config, told, schedule, rng, accelerator.device)
+
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = config.lr * _lr_factor(config, step, steps)
-        for part in range(config.accumulate):
-            rng = np.random.default_rng([config.seed, step, accelerator.process_index, part])
-            torch.manual_seed(int(rng.integers(2**62)))
-            with accelerator.accumulate(unet):
-                with accelerator.autocast():
-                    loss = _loss(unet, data, config, told, schedule, rng, accelerator.device)
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(unet.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise A2IBenchError(f"The loss became {value} in step {step}; lower lr, or train in full precision.")
+        value = _step(accelerator, unet, optimizer, step, config, loss_of)
         running = value if math.isnan(running) else 0.98 * running + 0.02 * value
         if writer and (step % 10 == 0 or step + 1 == steps):
             writer.add_scalar("loss", value, step)
@@ -199,6 +190,32 @@ def _built(frozen: Frozen, config: Config, told: Conditioning) -> Any:
         config.size, told, channels=frozen.codec.channels, clap=frozen.clap.width, widths=frozen.widths
     )
     return build_unet(settings).train()
+
+
+def _step(
+    accelerator: Any,
+    unet: Any,
+    optimizer: Any,
+    step: int,
+    config: Config,
+    loss_of: Callable[[np.random.Generator], Tensor],
+) -> float:
+    """Take one step; gives the loss."""
+    for part in range(config.accumulate):
+        rng = np.random.default_rng([config.seed, step, accelerator.process_index, part])
+        torch.manual_seed(int(rng.integers(2**62)))
+        with accelerator.accumulate(unet):
+            with accelerator.autocast():
+                loss = loss_of(rng)
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(unet.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise A2IBenchError(f"The loss became {value} in step {step}; lower lr, or train in full precision.")
+    return value
 
 
 def _restore(accelerator: Any, unet: Any, optimizer: Any, out: Path) -> int:

@@ -67,6 +67,15 @@ def save_clap(folder, vocabulary, seed=0):
     hears.save_pretrained(folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tiny networks are slower on several threads, most of all beside other tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory):
     """The parts of the methods, as a suite gives them; not to be written to."""

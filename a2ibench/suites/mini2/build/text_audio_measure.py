@@ -109,7 +109,7 @@ def measure(pool: Pool, judges: Sequence[nn.Module], methods: dict[str, Make], w
     figures = {"real": shares(named, heard(judges, real))}
     figures["shuffled"] = shares(named, heard(judges, [*real[7:], *real[:7]]))
     for name, make in methods.items():
-        waves = []
+        waves: list[Any] = []
         for start in range(0, len(clips), 24):
             waves += make(clips[start : start + 24], seeds[start : start + 24])
             print(name, len(waves), flush=True)  # noqa: T201
