@@ -74,21 +74,23 @@ def _units(some: Fingerprints) -> NDArray[np.float64]:
     return unit
 
 
-def threshold(real: Fingerprints, share: float = 0.001) -> float:
-    """Find the likeness that real sounds that are no copies reach with this share of pairs, at most.
+def threshold(real: Fingerprints, known: Fingerprints, share: float = 0.01) -> float:
+    """Find the likeness that this share of real sounds, which copy nothing, reaches with one of the known ones.
+
+    It is taken from the best of all known sounds, since a copy is looked for among all of them as well.
 
     Parameters
     ----------
-    real
-        Fingerprints of different real sounds.
+    real, known
+        Fingerprints of real sounds that are not among the known ones, and of those.
     share
-        Of all pairs.
+        Of the real sounds.
 
     """
-    if len(real) < 2:
-        raise A2IBenchError("Two real sounds at least tell what likeness is usual; give more.")
-    pairs = likeness(real, real)[np.triu_indices(len(real), 1)]
-    return float(np.quantile(pairs, 1 - share, method="higher"))
+    if not len(real) or not len(known):
+        raise A2IBenchError("Without real sounds, and known ones, nothing tells what likeness is usual; give some.")
+    blocks = [likeness(real, known[start : start + _BLOCK]).max(axis=1) for start in range(0, len(known), _BLOCK)]
+    return float(np.quantile(np.max(blocks, axis=0), 1 - share, method="higher"))
 
 
 def copies(

@@ -28,7 +28,12 @@ def test_likeness_is_a_correlation(prints):
 
 
 def test_a_planted_copy_is_found_with_its_source(sounds, prints):
-    least = threshold(prints)
+    real = fingerprints([world.sound(world.draw_scene("validation", index)) for index in range(40)], 3.0)
+    least = threshold(real, prints)
+    assert len(copies([str(n) for n in range(40)], real, [str(n) for n in range(24)], prints, least)) == 0
+    assert len(
+        copies([str(n) for n in range(40)], real, [str(n) for n in range(24)], prints, threshold(real, prints, 0.5))
+    ) in (18, 19, 20)
     rng = np.random.default_rng(0)
     planted = [
         0.2 * sounds[3],  # quieter
@@ -58,5 +63,5 @@ def test_silence_has_no_fingerprint():
     for wave in (np.zeros(100, np.float32), np.full(100, np.nan, np.float32)):
         with pytest.raises(A2IBenchError, match="number 0 is silent or not finite"):
             fingerprints([wave], 3.0)
-    with pytest.raises(A2IBenchError, match="Two real sounds"):
-        threshold(np.zeros((1, 48, 24), np.float32))
+    with pytest.raises(A2IBenchError, match="Without real sounds"):
+        threshold(np.zeros((0, 48, 24), np.float32), np.zeros((1, 48, 24), np.float32))

@@ -6,6 +6,7 @@ Captions are of the validation splits, half of them with two kinds, worded as no
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from a2ibench.baselines.base import image_seed
+from a2ibench.baselines.re_audioldm.copies import Copy, copies, fingerprints, share_of_copies, threshold
 from a2ibench.baselines.re_audioldm.mel import MelConfig, fit_length, log_mel
-from a2ibench.clips import Clip
+from a2ibench.clips import Clip, load_clips, read_audio
 from a2ibench.files import write_text
 from a2ibench.suites.mini2 import world
 from a2ibench.suites.mini2.build.fit import fit
 from a2ibench.suites.mini2.build.text_audio_networks import MEL, Pool, all_mels, captions
+from a2ibench.tasks import get as get_task
 
 SEEDS = (101, 202)
 BUCKETS = {"1000-300": (300, 1000), "200-30": (30, 299), "15-5": (1, 29), "0": (0, 0)}
@@ -98,8 +101,29 @@ def shares(named: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, floa
     return result
 
 
+class Known:
+    """The sounds of a corpus that may be copied, and from which likeness on something is a copy."""
+
+    def __init__(self, corpus: Path, real: Sequence[NDArray[np.float32]]):
+        items = load_clips(corpus, task=get_task("text-to-audio"))
+        self.ids = [item.clip_id for item in items]
+        sounds = (read_audio(item.file("audio"), world.SAMPLE_RATE) for item in items)
+        self.prints = np.concatenate([fingerprints([wave], world.SECONDS) for wave in sounds])
+        self.least = threshold(fingerprints(real, world.SECONDS), self.prints)
+
+    def copies(self, clips: Sequence[Clip], waves: Sequence[NDArray[np.float32]]) -> tuple[float, list[Copy]]:
+        """Find sounds that are nearly one of the corpus: their share in per cent, and each with its source."""
+        loud = [row for row, wave in enumerate(waves) if np.abs(wave).max() > 1e-3]
+        prints = fingerprints([waves[row] for row in loud], world.SECONDS)
+        found = copies([clips[row].clip_id for row in loud], prints, self.ids, self.prints, self.least)
+        return share_of_copies(found, len(clips)), found
+
+
 def measure(pool: Pool, judges: Sequence[nn.Module], methods: dict[str, Make], work: Path, seed: int = 0) -> None:
-    """Make a sound for each validation caption by each method, and write ``figures.json`` and a table."""
+    """Make a sound for each validation caption by each method, and write ``figures.json`` and a table.
+
+    ``copies.json`` names the sounds that are nearly one of the index, with their sources.
+    """
     named = kinds_of(pool.tests)
     clips = [
         Clip(f"held-{row:03d}", scene.label, {"caption": captions(scene)[1]}) for row, scene in enumerate(pool.tests)
@@ -108,12 +132,20 @@ def measure(pool: Pool, judges: Sequence[nn.Module], methods: dict[str, Make], w
     real = [pool.test_waves([row])[0] for row in range(len(clips))]
     figures = {"real": shares(named, heard(judges, real))}
     figures["shuffled"] = shares(named, heard(judges, [*real[7:], *real[:7]]))
+    known = Known(work / "indexed", real)
+    sources: dict[str, Any] = {}
+    for row in figures.values():
+        row["copies"] = known.copies(clips, real)[0]
     for name, make in methods.items():
         waves: list[Any] = []
         for start in range(0, len(clips), 24):
             waves += make(clips[start : start + 24], seeds[start : start + 24])
             print(name, len(waves), flush=True)  # noqa: T201
-        figures[name] = shares(named, heard(judges, [np.zeros(1, np.float32) if w is None else w[0] for w in waves]))
+        sounds = [np.zeros(1, np.float32) if wave is None else wave[0] for wave in waves]
+        figures[name] = shares(named, heard(judges, sounds))
+        figures[name]["copies"], found = known.copies(clips, sounds)
+        sources[name] = [asdict(copy) for copy in found]
+        write_text(work / "copies.json", json.dumps({"from": known.least, "copies": sources}, indent=1))
         write_text(work / "figures.json", json.dumps(figures, indent=1))
         write_text(work / "figures.md", table(figures))
 
