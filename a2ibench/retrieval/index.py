@@ -104,6 +104,10 @@ class Index:
     def _hashes(self) -> dict[str, int]:
         return {item.sha256: row for row, item in reversed(list(enumerate(self.items)))}
 
+    @cached_property
+    def _source_of(self) -> dict[str, str]:
+        return {item.item_id: item.source for item in self.items}
+
     def rows_of(self, sources: Collection[str]) -> NDArray[np.int64]:
         """Give the rows of these source videos, rising."""
         found = [self._of_source[source] for source in sorted(set(sources)) if source in self._of_source]
@@ -139,7 +143,7 @@ class Index:
 
     def own_sources(self, clip: Clip) -> set[str]:
         """Name the sources in the index that are a clip's own: of its id, its video, or the very same sound."""
-        sources = {source_of(clip), clip.clip_id}
+        sources = {source_of(clip), clip.clip_id, self._source_of.get(clip.clip_id, clip.clip_id)}
         own = clip.values.get("audio")
         if isinstance(own, Path) and own.is_file() and (row := self._hashes.get(sha256_file(own))) is not None:
             sources.add(self.items[row].source)

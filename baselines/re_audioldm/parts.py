@@ -6,6 +6,7 @@ Each is read from its folder with the class that its published weights are of; n
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,21 @@ def read_config(file: Path) -> dict[str, Any]:
     """Read a configuration of JSON; an empty one where there is none."""
     try:
         found = json.loads(read_limited(file, _CONFIG_BYTES))
+        if not isinstance(found, dict):
+            raise ValueError
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise A2IBenchError(f"{file} is no JSON; fetch it again.") from None
-    return dict(found)
+        raise A2IBenchError(f"{file} is no table of JSON; fetch it again.") from None
+    return found
+
+
+def mel_config(own: Mapping[str, Any], where: Path) -> MelConfig:
+    """Read the settings of spectrograms; A2IBenchError for one that there is not, or that is no number."""
+    known = {field.name for field in fields(MelConfig)}
+    if not own.keys() <= known or not all(isinstance(each, int | float) and each > 0 for each in own.values()):
+        raise A2IBenchError(f"{where} holds no settings of spectrograms (known: {', '.join(sorted(known))}); fix it.")
+    return MelConfig(**own)
 
 
 def folder_digest(folder: Path) -> str:
@@ -168,7 +179,7 @@ class AudioTokens:
         file, self.device = Path(part["file"]), device
         own = read_config(file / "audiomae.json") if file.is_dir() else {}
         self.config = {**AUDIOMAE, **own, **part.get("config", {})}
-        self.mel = MelConfig(**self.config["mel"]) if "mel" in self.config else None
+        self.mel = mel_config(self.config["mel"], file) if "mel" in self.config else None
         self.network = build_audiomae(self.config)
         weights = file / "model.safetensors" if file.is_dir() else file
         try:
@@ -258,7 +269,7 @@ class Codec:
 
     def __init__(self, part: Mapping[str, Any], device: str):
         folder, self.device = Path(part["file"]), device
-        self.mel = MelConfig(**read_config(folder / "mel.json"))
+        self.mel = mel_config(read_config(folder / "mel.json"), folder / "mel.json")
         self.digest = folder_digest(folder)[:32] + ":1"
         self._patches: Patches | None = None
         if (folder / "patches.safetensors").is_file():

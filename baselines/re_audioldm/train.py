@@ -43,7 +43,8 @@ from a2ibench.files import cache_dir, check_space, check_writable
 class Config:
     """The settings of a training; see the module for where they come from.
 
-    ``steps`` 0 means ``epochs`` over the clips; ``cache_gb`` is what latents and tokens, computed once, may take.
+    ``steps`` 0 means ``epochs`` over the clips; ``cache_gb`` is what latents and tokens, computed once, may take;
+    with ``ema`` above 0 the running mean of the weights, of that decay, is what is kept.
     """
 
     size: str = "S"
@@ -58,6 +59,7 @@ class Config:
     schedule: str = "constant"
     weight_decay: float = 0.01
     drop: float = 0.1
+    ema: float = 0.0
     cache_gb: float = 12.0
     mixed_precision: str = "no"
     seed: int = 0
@@ -154,10 +156,10 @@ def train(
         mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate, cpu=on_cpu
     )
     unet = _built(data.frozen, config, told)
-    check_space(out, 2 * 3 * 4 * sum(each.numel() for each in unet.parameters()), "a training with its checkpoints")
+    check_space(out, 2 * 4 * 4 * sum(each.numel() for each in unet.parameters()), "a training with its checkpoints")
     optimizer = torch.optim.AdamW(unet.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     unet, optimizer = accelerator.prepare(unet, optimizer)
-    start = _restore(accelerator, unet, optimizer, out)
+    start, mean = _restore(accelerator, unet, optimizer, out, averaged=config.ema > 0)
     schedule = DDPMScheduler(**{k: v for k, v in SCHEDULE.items() if k not in ("set_alpha_to_one", "steps_offset")})
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=start) if accelerator.is_main_process else None
     running = math.nan
@@ -169,14 +171,17 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = config.lr * _lr_factor(config, step, steps)
         value = _step(accelerator, unet, optimizer, step, config, loss_of)
+        _average(mean, accelerator.unwrap_model(unet), min(config.ema, (1 + step) / (10 + step)))
         running = value if math.isnan(running) else 0.98 * running + 0.02 * value
         if writer and (step % 10 == 0 or step + 1 == steps):
             writer.add_scalar("loss", value, step)
         report(step + 1, running)
         if accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < steps:
-            _keep(accelerator, unet, optimizer, step + 1, out)
+            _keep(accelerator, unet, optimizer, mean, step + 1, out)
     if writer:
         writer.close()
+        if mean:
+            accelerator.unwrap_model(unet).load_state_dict(mean)
         save_unet(accelerator.unwrap_model(unet), told, out / "unet")
         (out / "checkpoint.pt").unlink(missing_ok=True)
     accelerator.wait_for_everyone()
@@ -218,23 +223,34 @@ def _step(
     return value
 
 
-def _restore(accelerator: Any, unet: Any, optimizer: Any, out: Path) -> int:
-    """Take over the last checkpoint, if there is one; gives the step to go on with."""
+def _restore(accelerator: Any, unet: Any, optimizer: Any, out: Path, averaged: bool) -> tuple[int, dict[str, Tensor]]:
+    """Take over the last checkpoint, if there is one; gives the step to go on with, and the mean of the weights."""
     saved = read_checkpoint(out)
     if not saved:
-        return 0
+        weights = accelerator.unwrap_model(unet).state_dict()
+        return 0, {name: tensor.detach().clone() for name, tensor in weights.items()} if averaged else {}
     accelerator.unwrap_model(unet).load_state_dict(saved["unet"])
     optimizer.load_state_dict(saved["optimizer"])
     if accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(saved["scaler"])
-    return int(saved["step"])
+    mean = {name: tensor.to(accelerator.device) for name, tensor in saved["mean"].items()}
+    return int(saved["step"]), mean
 
 
-def _keep(accelerator: Any, unet: Any, optimizer: Any, step: int, out: Path) -> None:
+@torch.no_grad()
+def _average(mean: dict[str, Tensor], unet: Any, decay: float) -> None:
+    """Move the mean of the weights, where there is one, towards them."""
+    if mean:
+        for name, tensor in unet.state_dict().items():
+            mean[name].lerp_(tensor.to(mean[name].dtype), 1 - decay)
+
+
+def _keep(accelerator: Any, unet: Any, optimizer: Any, mean: dict[str, Tensor], step: int, out: Path) -> None:
     """Write a checkpoint."""
     scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
     weights = accelerator.unwrap_model(unet).state_dict()
-    write_checkpoint(out, {"unet": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "step": step})
+    state = {"unet": weights, "optimizer": optimizer.state_dict(), "scaler": scaler, "mean": mean, "step": step}
+    write_checkpoint(out, state)
 
 
 def _loss(

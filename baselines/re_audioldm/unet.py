@@ -57,9 +57,9 @@ class Conditioning:
 
     def __post_init__(self) -> None:
         if self.retrieval not in RETRIEVALS:
-            raise unknown("kind of retrieval", self.retrieval, RETRIEVALS)
+            raise unknown("kind of retrieval", str(self.retrieval), RETRIEVALS)
         if self.streams not in STREAMS:
-            raise unknown("way to attend to two streams", self.streams, STREAMS)
+            raise unknown("way to attend to two streams", str(self.streams), STREAMS)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -133,8 +133,8 @@ def load_unet(part: Mapping[str, Any], device: str) -> tuple[Any, Conditioning]:
     if not own:
         raise A2IBenchError(f"{folder} lacks {FILE}, which says what the UNet is told of; train it with a2ibench.")
     try:
-        told = Conditioning(**own)
-    except TypeError:
+        told = Conditioning(**{**own, "networks": {str(k): str(v) for k, v in own.get("networks", {}).items()}})
+    except (TypeError, AttributeError):
         raise A2IBenchError(f"{folder / FILE} is broken; train the UNet again.") from None
     return pretrained(AudioLDM2UNet2DConditionModel, folder, "UNet of AudioLDM").to(device), told
 

@@ -10,7 +10,7 @@ import soundfile
 
 from a2ibench.clips import Clip, load_clips
 from a2ibench.errors import A2IBenchError
-from a2ibench.retrieval import check_apart, load_index, read_found, write_found
+from a2ibench.retrieval import Index, Item, check_apart, load_index, read_found, write_found
 from a2ibench.retrieval.build import build_index
 from a2ibench.retrieval.index import source_of
 from a2ibench.tasks import get as get_task
@@ -116,6 +116,16 @@ def test_a_clip_its_copy_and_its_video_are_never_its_examples(tmp_path):
     assert not names["planted"] & {"planted", "clip-1"}
     assert not names["abcdefghijk_000000"] & {"abcdefghijk_000000", "abcdefghijk_000010"}
     assert names["clip-3"] == {item.item_id for item in index.items} - {"clip-3"}
+
+
+def test_a_clip_under_its_own_id_is_its_own_whatever_its_source(tmp_path):
+    items = tuple(Item(f"c{n}", f"video-{n // 2}", "x", "x", "x.wav", str(n)) for n in range(4))
+    index = Index(np.eye(4, dtype=np.float32), items, "toy", "audio", tmp_path)
+    hits = index.search_clips(np.ones((1, 4), np.float32) / 2, [Clip("c1", "x", {})])[0]
+    assert hits.rows.tolist() == [2, 3]
+    assert index.search_clips(np.ones((1, 4), np.float32) / 2, [Clip("new", "x", {"source": "video-1"})])[
+        0
+    ].rows.tolist() == [0, 1]
 
 
 def test_the_target_planted_in_the_index_is_refused_or_marked(corpus, tmp_path):

@@ -153,6 +153,15 @@ def test_tokens_can_be_shipped_instead_of_sounds(with_both, clips, tmp_path):
         draw(parts, clips)
 
 
+def test_long_sounds_are_cut_and_not_drawn_from(networks):
+    from a2ibench.baselines.re_audioldm.parts import Clap
+
+    clap = Clap(networks["clap"], "cpu")
+    wave = np.random.default_rng(0).standard_normal(3 * clap.rate).astype(np.float32)
+    np.testing.assert_array_equal(clap.sounds([wave]), clap.sounds([wave]))
+    np.testing.assert_array_equal(clap.sounds([wave]), clap.sounds([wave[: clap.rate]]))
+
+
 def test_numbers_that_are_none_give_no_sound(unet_of, clips):
     from safetensors.torch import load_file, save_file
 

@@ -117,6 +117,24 @@ def test_the_published_lengths_are_the_defaults(networks):
     assert tokens.shape[1] == mask.shape[1] == 50
 
 
+@pytest.mark.parametrize("content", ["[1]", "{", '{"hops": 3}', '{"hop": "x"}', '{"hop": -1}'])
+def test_wrong_settings_are_one_sentence(networks, tmp_path, content):
+    (tmp_path / "mel.json").write_text(content)
+    with pytest.raises(A2IBenchError, match=r"mel\.json"):
+        Codec({"file": tmp_path}, "cpu")
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", '{"networks": 3}', '{"retrieval": "some"}', '{"streams": ["joined"]}', "{}"]
+)
+def test_a_unet_that_does_not_say_what_it_is_told(tmp_path, content):
+    from a2ibench.baselines.re_audioldm.unet import FILE, load_unet
+
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(A2IBenchError):
+        load_unet({"file": tmp_path}, "cpu")
+
+
 @pytest.mark.parametrize("name", ["clap", "t5", "codec", "vocoder", "audiomae"])
 def test_a_part_that_is_not_whole_is_one_sentence(networks, tmp_path, name):
     from a2ibench.baselines.re_audioldm import parts

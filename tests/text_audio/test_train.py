@@ -13,7 +13,7 @@ from a2ibench.baselines.re_audioldm.unet import Conditioning
 from a2ibench.errors import A2IBenchError
 from a2ibench.progress import silent
 
-SETTINGS = {"size": "tiny", "steps": 6, "batch_size": 3, "lr": 1e-3, "k": 2}
+SETTINGS = {"size": "tiny", "steps": 6, "batch_size": 3, "lr": 1e-3, "k": 2, "ema": 0.9}
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from a2ibench.suites.mini2.build import text_audio_networks as networks
 from a2ibench.suites.mini2.build.clips import write_sound
 
 STAGES = ("codec", "clap", "audiomae", "t5", "judges", "corpus", "index", "audioldm", "re-audioldm", "measure")
-TRAINING = {"steps": 12_000, "batch_size": 16, "lr": 5e-4, "k": 3, "size": "mini"}
+TRAINING = {"steps": 12_000, "batch_size": 16, "lr": 8e-4, "schedule": "cosine", "ema": 0.999, "k": 3, "size": "mini"}
 """What differs from the paper's settings, for a world of three seconds and two processor cores."""
 
 
