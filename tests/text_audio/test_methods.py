@@ -153,6 +153,18 @@ def test_tokens_can_be_shipped_instead_of_sounds(with_both, clips, tmp_path):
         draw(parts, clips)
 
 
+@pytest.mark.parametrize("place", ["../corpus/train-00.wav", "/etc/passwd"])
+def test_an_index_does_not_lead_out_of_its_corpus(with_both, place):
+    from dataclasses import replace
+
+    from a2ibench.baselines.re_audioldm.examples import sound_file
+    from a2ibench.retrieval import load_index
+
+    index = load_index(with_both["index"]["file"])
+    with pytest.raises(A2IBenchError, match="outside its corpus"):
+        sound_file(index, replace(index.items[0], audio=place))
+
+
 def test_long_sounds_are_cut_and_not_drawn_from(networks):
     from a2ibench.baselines.re_audioldm.parts import Clap
 
