@@ -73,7 +73,7 @@ def make(stage: str, work: Path, steps: int | None = None, seed: int = 0) -> Non
         elif stage == "judges":
             judging.train_judges(pool, work)
         elif stage == "measure":
-            judging.measure(pool, judging.train_judges(pool, work), makers(work, seed), work)
+            judging.measure(pool, judging.train_judges(pool, work), makers(work, seed), through(work), work)
         else:
             networks.train_t5(pool, work, out / "t5")
     elif stage == "corpus":
@@ -134,6 +134,14 @@ def makers(work: Path, seed: int) -> dict[str, Any]:
         **examples,
         "re-audioldm, sounds alone": loaded("re-audioldm", retrieval="audio", **sampler),
     }
+
+
+def through(work: Path) -> Any:
+    """Autoencoder and vocoder: sounds ``[samples]`` to sounds."""
+    from a2ibench.baselines.re_audioldm.parts import Codec, Vocoder
+
+    codec, vocoder = Codec(parts(work)["codec"], "cpu"), Vocoder(parts(work)["vocoder"], "cpu")
+    return lambda wave: vocoder(codec.decode(codec.encode(wave[None])), codec.mel)[0]
 
 
 def make_index(work: Path) -> None:

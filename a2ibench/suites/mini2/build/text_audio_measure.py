@@ -119,10 +119,18 @@ class Known:
         return share_of_copies(found, len(clips)), found
 
 
-def measure(pool: Pool, judges: Sequence[nn.Module], methods: dict[str, Make], work: Path, seed: int = 0) -> None:
+def measure(
+    pool: Pool,
+    judges: Sequence[nn.Module],
+    methods: dict[str, Make],
+    through: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    work: Path,
+    seed: int = 0,
+) -> None:
     """Make a sound for each validation caption by each method, and write ``figures.json`` and a table.
 
-    ``copies.json`` names the sounds that are nearly one of the index, with their sources.
+    `through` sends a sound through autoencoder and vocoder: what a generator can reach at most. ``copies.json`` names
+    the sounds that are nearly one of the index, with their sources.
     """
     named = kinds_of(pool.tests)
     clips = [
@@ -130,12 +138,13 @@ def measure(pool: Pool, judges: Sequence[nn.Module], methods: dict[str, Make], w
     ]
     seeds = [image_seed(seed, clip.clip_id) for clip in clips]
     real = [pool.test_waves([row])[0] for row in range(len(clips))]
-    figures = {"real": shares(named, heard(judges, real))}
-    figures["shuffled"] = shares(named, heard(judges, [*real[7:], *real[:7]]))
     known = Known(work / "indexed", real)
+    bounds = {"real": real, "shuffled": [*real[7:], *real[:7]], "real, through the codec": [through(w) for w in real]}
+    figures = {
+        name: {**shares(named, heard(judges, waves)), "copies": known.copies(clips, waves)[0]}
+        for name, waves in bounds.items()
+    }
     sources: dict[str, Any] = {}
-    for row in figures.values():
-        row["copies"] = known.copies(clips, real)[0]
     for name, make in methods.items():
         waves: list[Any] = []
         for start in range(0, len(clips), 24):
