@@ -15,8 +15,9 @@ from a2ibench.progress import Stage
 
 Drawn = list[Image.Image | None]
 """Images; None where the network gave numbers that are none (NaN, infinite)."""
-Draw = Callable[[Sequence[Clip], Sequence[int]], Drawn]
-"""Generates one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
+Draw = Callable[[Sequence[Clip], Sequence[int]], Sequence[Any]]
+"""Generates one output per clip: ``draw(clips, seeds)``, an image, or a sound's samples and rate; None where the
+network gave numbers that are none. An output depends on its own clip and seed alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Method:
     summary
         One line for ``a2ibench list``.
     reads
-        What it knows of a clip: its ``"audio"``, its ``"label"``, its ``"video"``, or the reference ``"image"``.
+        What it knows of a clip: its ``"audio"``, ``"video"``, ``"caption"`` or ``"label"``, or the reference
+        ``"image"``.
     load
         Makes the generating function from the suite's parts, the options and the device. Heavy imports belong
         inside.
@@ -70,6 +72,8 @@ class Method:
         The names of the suite's parts (weights) that it needs.
     options
         Its options with their defaults; a suite may bring others.
+    may_be_zero
+        Those that count something, and may be 0.
     task
         The task that it is a method for.
     trains
@@ -83,10 +87,11 @@ class Method:
 
     name: str
     summary: str
-    reads: Literal["audio", "label", "image", "video"]
+    reads: Literal["audio", "caption", "label", "image", "video"]
     load: Callable[[Mapping[str, Any], Mapping[str, Any], str], Draw]
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    may_be_zero: tuple[str, ...] = ()
     task: str = "audio-to-image"
     trains: str = ""
     train: Callable[[Training], Path] | None = None

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from a2ibench import __version__
-from a2ibench.cli import board, data, look, rate, reproduce, run  # noqa: F401  # they register their commands
+from a2ibench.cli import board, data, index, look, rate, reproduce, run  # noqa: F401  # they register their commands
 from a2ibench.cli.shared import app, note
 from a2ibench.errors import A2IBenchNote, A2IBenchWarning
 

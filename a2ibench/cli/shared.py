@@ -35,7 +35,7 @@ class _InOrder(TyperGroup):
 
 ORDER = (
     "eval", "reproduce", "compare", "report", "submit", "verify", "leaderboard", "rate", "generate", "train", "list",
-    "data", "doctor", "schema",
+    "data", "index", "doctor", "schema",
 )  # fmt: skip
 
 app = typer.Typer(

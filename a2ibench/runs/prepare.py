@@ -71,19 +71,19 @@ def prepare(
     for name, value in (options or {}).items():
         if name not in known:
             raise unknown(f"option of the method {method_name!r}", name, known)
-        _check_option(name, value, known[name])
+        _check_option(name, value, known[name], 0 if name in method.may_be_zero else 1)
     parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
     licences = suite.method_licences(method_name, [name for name in method.parts if name not in (weights or {})])
     return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences, suite, weights or {})
 
 
-def _check_option(name: str, value: Any, default: Any) -> None:
+def _check_option(name: str, value: Any, default: Any, least: int = 1) -> None:
     """Refuse a value of another kind than the option's default, before anything is loaded."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
-        least = min(default, 1)
+        least = min(default, least)
         fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number, {least} or above"
     elif isinstance(default, float):
         fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
