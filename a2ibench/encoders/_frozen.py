@@ -192,7 +192,7 @@ class TorchEncoder(Encoder):
             batch[place] = items[place] if place < len(items) else items[0]
         return batch.to(self.device, non_blocking=pinned)
 
-    def encode(self, items: Sequence[Any]) -> Float32:
+    def encode(self, items: Sequence[Any]) -> Any:
         """Encode any number of items: ``[n, dim]``."""
         return self.compute([self.prepare(item) for item in items])
 

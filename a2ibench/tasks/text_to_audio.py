@@ -7,6 +7,7 @@ TASKS = (
         name="text-to-audio",
         summary="a sound for each caption",
         columns={"caption": "text", "audio": "audio"},
+        optional={"events": "text", "source": "text"},
         condition="caption",
         reference="audio",
         output="audio",
