@@ -76,7 +76,8 @@ class ClipEyes:
 
     def encode(self, windows: Pixels) -> Float32:
         """Encode frames ``[moments, 1, height, width, 3]``."""
-        return self._encoder.encode([Image.fromarray(window[0]) for window in windows])
+        rows: Float32 = self._encoder.encode([Image.fromarray(window[0]) for window in windows])
+        return rows
 
 
 @dataclass(frozen=True)
