@@ -73,6 +73,7 @@ def eval(
     from a2ibench.api import evaluate_shard, evaluation
     from a2ibench.baselines import get as get_method
     from a2ibench.show.terminal import score_report
+    from a2ibench.tasks import get as get_task
 
     began = time.perf_counter()
     part = chosen_shard(shard, fresh, workers, ray)
@@ -91,7 +92,7 @@ def eval(
         print_json(done.result.model_dump())
         return
     console().print(score_report([done.result], done.sanity))
-    held = "  images/ items.csv result.json contact.png" if done.run else ""
+    held = f"  {get_task(done.result.task).folder}/ items.csv result.json contact.png" if done.run else ""
     console().print(f"{done.folder}{os.sep}{held}", highlight=False)
     note(f"Done in {time.perf_counter() - began:.0f} s.")
     if done.result.caution and data is not None and outputs is not None:
