@@ -261,7 +261,13 @@ class Metric:
 def feature_pair(
     x: AnyArray, y: AnyArray, names: tuple[str, str], *, least: tuple[int, int] = (2, 2)
 ) -> tuple[FloatArray, FloatArray]:
-    """Check two sets of features, [N, d] and [M, d], and give copies in float64; `names` are for the errors.
+    """Check two sets of features as `check_pair` does, and give copies in float64."""
+    check_pair(x, y, names, least=least)
+    return x.astype(np.float64), y.astype(np.float64)
+
+
+def check_pair(x: AnyArray, y: AnyArray, names: tuple[str, str], *, least: tuple[int, int] = (2, 2)) -> None:
+    """Check two sets of features, [N, d] and [M, d]; `names` are for the errors.
 
     Raises
     ------
@@ -279,7 +285,6 @@ def feature_pair(
         raise A2IBenchError(
             f"{names[0]!r} has {x.shape[1]} features and {names[1]!r} {y.shape[1]}: use one encoder for both."
         )
-    return x.astype(np.float64), y.astype(np.float64)
 
 
 def several(items: Sequence[AnyArray]) -> AnyArray:
