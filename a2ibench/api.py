@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from a2ibench.baselines import methods
 from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import ClipSet
-from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.errors import A2IBenchError
 from a2ibench.files import cache_dir, check_writable
 from a2ibench.metrics import Metric
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
 from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
-from a2ibench.runs.folder import check_folder
+from a2ibench.runs.folder import check_folder, write_outputs
 from a2ibench.runs.pools import check_workers, open_workers
 from a2ibench.runs.prepare import Run, device_here, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
@@ -378,30 +378,3 @@ def _source(what: Given, name: str | None, everything: ClipSet, stack: ExitStack
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2ibench-")))
     write_outputs(folder, what, everything)
     return folder
-
-
-def write_outputs(folder: Path, outputs: Mapping[str, Any], clips: ClipSet) -> None:
-    """Write outputs in memory as files ``<clip_id>``, or ``<clip_id>_0``, ``_1``, … for a list of several."""
-    import shutil
-
-    import numpy as np
-    from PIL import Image
-
-    known = set(clips.ids)
-    for clip_id, made in outputs.items():
-        if clip_id not in known:
-            raise unknown("clip", clip_id, known)
-        several = made if isinstance(made, list | tuple) else [made]
-        for index, each in enumerate(several):
-            stem = clip_id if len(several) == 1 else f"{clip_id}_{index}"
-            if isinstance(each, str | Path):
-                shutil.copy(each, folder / f"{stem}{Path(each).suffix}")
-            elif isinstance(each, Image.Image):
-                each.save(folder / f"{stem}.png")
-            elif isinstance(each, np.ndarray) and each.dtype == np.uint8 and each.ndim == 3:
-                Image.fromarray(each).save(folder / f"{stem}.png")
-            else:
-                raise A2IBenchError(
-                    f"The output of {clip_id!r} is a {type(each).__name__}; give a PIL image, an array uint8 [h, w, 3] "
-                    "or a path."
-                )

@@ -95,6 +95,22 @@ def suite(tmp_path, fresh_cache):
     return folder / "suite.toml"
 
 
+def test_sounds_in_memory_are_scored_as_their_files(suite, tmp_path):
+    import a2ibench as a2i
+
+    made = {f"c{number}": (beep(hertz), RATE) for number, hertz in enumerate([*NOTES.values()] * 2)}
+    (tmp_path / "files").mkdir()
+    for clip_id, (wave, rate) in made.items():
+        soundfile.write(tmp_path / f"files/{clip_id}.wav", wave, rate)
+    results = [
+        a2i.evaluate(given, str(suite), name="mine", out=tmp_path / str(place))
+        for place, given in enumerate((made, tmp_path / "files"))
+    ]
+    assert results[0]["PITCH"].value == results[1]["PITCH"].value
+    with pytest.raises(A2IBenchError, match=r"is a ndarray; give \(samples, rate\) or a path"):
+        a2i.evaluate({"c0": made["c0"][0]}, str(suite), name="bare", allow_missing=True)
+
+
 def test_eval_submit_verify_board_report_compare(run_cli, suite, tmp_path):
     ran = run_cli("eval", "--method", "beeper", "--suite", suite, "--out", "run")
     assert ran.code == 0, ran.err

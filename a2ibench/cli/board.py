@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from a2ibench.suites import Suite
 
 BoardOption = Annotated[Path, typer.Option("--board", help="The folder of the boards.")]
-_BOARDS = Path("leaderboards")
 
 
 @app.command(epilog="Example: [bold]a2ibench submit my-images.zip --name my-method[/bold]")
@@ -47,7 +46,7 @@ def submit(
     suite: SuiteOption = "mini",
     data: DataOption = None,
     training: TrainingOption = None,
-    board: BoardOption = _BOARDS,
+    board: BoardOption = Path("leaderboards"),
     card: Annotated[Path | None, typer.Option("--card", help="A method.toml; else the one among the outputs.")] = None,
     allow_missing: AllowMissingOption = False,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a row of that name.")] = False,
@@ -185,7 +184,7 @@ def leaderboard(
     context: typer.Context,
     suite: SuiteOption = "mini",
     data: DataOption = None,
-    board: BoardOption = _BOARDS,
+    board: BoardOption = Path("leaderboards"),
     metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
 ) -> None:
     """Render a board's tables and its page from the results that lie in it; or withdraw a row."""

@@ -13,8 +13,7 @@ from a2ibench.metrics.base import AnyArray
 from a2ibench.progress import Advance
 from a2ibench.runs.executors import Executor, perform
 from a2ibench.runs.units import UNITS
-from a2ibench.scoring.features import encode_files, encode_texts, stacked
-from a2ibench.scoring.scorer import FeatureSource
+from a2ibench.scoring.features import FeatureSource, encode_files, encode_texts, stacked
 from a2ibench.scoring.units import FeatureFiles, NoCache
 from a2ibench.suites import Suite
 from a2ibench.suites.portable import located, portable, suite_of, suite_spec

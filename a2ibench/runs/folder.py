@@ -1,13 +1,14 @@
 """The folder of a run: where its outputs lie, whose it is, and what readers of it find there."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2ibench.clips import Clip, clip_digests
-from a2ibench.errors import A2IBenchError
+from a2ibench.clips import Clip, ClipSet, clip_digests
+from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import is_regular, read_json, read_state, sha256_file, sweep, write_state, write_text
 from a2ibench.media import get as get_medium
 from a2ibench.runs.prepare import Run
@@ -138,3 +139,47 @@ def _other(out: Path, what: str) -> A2IBenchError:
     return A2IBenchError(
         f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it again."
     )
+
+
+def write_outputs(folder: Path, outputs: Mapping[str, Any], clips: ClipSet) -> None:
+    """Write outputs in memory as files ``<clip_id>``, or ``<clip_id>_0``, ``_1``, … for a list of several.
+
+    Raises
+    ------
+    A2IBenchError
+        For an unknown clip, or an output that is neither a path nor of the task's medium.
+
+    """
+    known, medium = set(clips.ids), get_medium(clips.task.output)
+    for clip_id, made in outputs.items():
+        if clip_id not in known:
+            raise unknown("clip", clip_id, known)
+        several = made if isinstance(made, list | tuple) and not _is_sound(made) else [made]
+        for index, each in enumerate(several):
+            stem = clip_id if len(several) == 1 else f"{clip_id}_{index}"
+            if isinstance(each, str | Path):
+                shutil.copy(each, folder / f"{stem}{Path(each).suffix}")
+            elif medium.name == "audio" and _is_sound(each):
+                medium.write(folder / f"{stem}{medium.suffixes[0]}", *each)
+            elif medium.name == "image" and (picture := _picture(each)) is not None:
+                picture.save(folder / f"{stem}.png")
+            else:
+                wanted = {"image": "a PIL image, an array uint8 [h, w, 3]", "audio": "(samples, rate)"}
+                raise A2IBenchError(
+                    f"The output of {clip_id!r} is a {type(each).__name__}; give "
+                    f"{wanted[medium.name] + ' or ' if medium.name in wanted else ''}a path."
+                )
+
+
+def _is_sound(made: Any) -> bool:
+    """Whether it is samples and their rate."""
+    return isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], int)
+
+
+def _picture(made: Any) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    if isinstance(made, np.ndarray) and made.dtype == np.uint8 and made.ndim == 3:
+        return Image.fromarray(made)
+    return made if isinstance(made, Image.Image) else None

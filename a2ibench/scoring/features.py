@@ -267,3 +267,17 @@ def _encode(
         if waiting[encoder.name]:
             compute(encoder)
     return {name: [rows[key] for key in keys] for name, rows in known.items()}
+
+
+class FeatureSource:
+    """Where features come from: computed in this process, and cached."""
+
+    def files(
+        self, encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance
+    ) -> dict[str, list[Float32]]:
+        """Encode files with encoders of one medium: by the encoder's name an array per file."""
+        return encode_files(encoders, paths, batch_size, advance)
+
+    def texts(self, encoder: Encoder, texts: Sequence[str]) -> NDArray[Any]:
+        """Encode texts: ``[n, d]``."""
+        return encode_texts(encoder, texts)

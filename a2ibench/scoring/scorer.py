@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
-from a2ibench.encoders.base import Encoder, Float32
+from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
 from a2ibench.metrics.base import AnyArray, UndefinedError
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
-from a2ibench.progress import Advance, Stage, silent
+from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
-from a2ibench.scoring.features import encode_files, encode_texts, stacked
+from a2ibench.scoring.features import FeatureSource, stacked
 from a2ibench.scoring.training_split import of_folder, shipped
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
@@ -42,20 +42,6 @@ def chosen_metrics(names: Sequence[str] | None, task: Task) -> list[Metric]:
 def encoders_of(wanted: Iterable[Metric]) -> tuple[str, ...]:
     """Name the encoders that these metrics read, each once: no other network is loaded."""
     return tuple(dict.fromkeys(name for metric in wanted for name in metric.encoders))
-
-
-class FeatureSource:
-    """Where features come from: computed in this process, and cached."""
-
-    def files(
-        self, encoders: Sequence[Encoder], paths: Sequence[Path], batch_size: int, advance: Advance
-    ) -> dict[str, list[Float32]]:
-        """Encode files with encoders of one medium: by the encoder's name an array per file."""
-        return encode_files(encoders, paths, batch_size, advance)
-
-    def texts(self, encoder: Encoder, texts: Sequence[str]) -> AnyArray:
-        """Encode texts: ``[n, d]``."""
-        return encode_texts(encoder, texts)
 
 
 Outputs = Mapping[str, Sequence[Path]]
