@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 from a2ibench.baselines import methods
 from a2ibench.board.outputs import read_outputs
 from a2ibench.clips import ClipSet
-from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.errors import A2IBenchError
 from a2ibench.files import cache_dir, check_writable
+from a2ibench.metrics import Metric
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Result
-from a2ibench.runs.generate import check_folder
-from a2ibench.runs.prepare import Run, device_of, prepare
-from a2ibench.runs.run import generate_and_score, write_run
+from a2ibench.runs.executors import Executor
+from a2ibench.runs.features import UnitFeatures
+from a2ibench.runs.folder import check_folder, write_outputs
+from a2ibench.runs.pools import check_workers, open_workers
+from a2ibench.runs.prepare import Run, device_here, device_of, prepare
+from a2ibench.runs.run import generate_and_score, run_shard, write_run
+from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of, result_of
 from a2ibench.show.compare import Comparison, compare_results
@@ -26,7 +31,7 @@ from a2ibench.suites import Suite, load_suite
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Comparisons", "Evaluation", "compare", "evaluate", "evaluation", "load_result"]
+__all__ = ["Comparisons", "Evaluation", "compare", "evaluate", "evaluate_shard", "evaluation", "load_result"]
 
 Given = str | Path | Mapping[str, Any]
 """What is evaluated: a method's name, a folder or archive of outputs, or outputs by clip id."""
@@ -53,8 +58,8 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
     suite
         A suite, its name, or the path of its file.
     settings
-        As `evaluation` takes them: ``name``, ``data``, ``limit``, ``metrics``, ``seed``, ``options``, ``weights``,
-        ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``.
+        As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``,
+        ``weights``, ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``, ``workers``, ``ray``.
 
     Returns
     -------
@@ -81,6 +86,7 @@ def evaluation(
     *,
     name: str | None = None,
     data: Path | None = None,
+    training: Path | None = None,
     limit: int | None = None,
     metrics: Sequence[str] | None = None,
     seed: int = 0,
@@ -91,6 +97,8 @@ def evaluation(
     out: Path | None = None,
     allow_missing: bool = False,
     fresh: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
     stage: Stage = silent,
 ) -> Evaluation:
     """Do what `evaluate` does, and give the sanity entries and the folder too.
@@ -103,6 +111,8 @@ def evaluation(
         What to call outputs that are not of a method of ours; by default as their folder.
     data
         Clips of one's own: a folder with ``clips.csv``.
+    training
+        The clips that the method was trained on, as `data`: outputs that copy one of them are counted.
     limit
         Only so many clips, spread over the labels.
     metrics
@@ -117,51 +127,158 @@ def evaluation(
         Whether clips may lack outputs: they lose all their comparisons.
     fresh
         Whether to make everything in the run folder again.
+    workers, ray
+        How many processes compute, and the address of a Ray cluster that they run on; by default all is computed here.
     stage
         Shows progress.
 
     """
+    check_workers(workers, ray)
+    with ExitStack() as stack:
+        plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, fresh, stack)
+        executor = stack.enter_context(_workers(plan, workers, ray, device))
+        where = executor.device(device) if executor else device_of(device)
+        given = None
+        if plan.source:
+            given = stack.enter_context(
+                read_outputs(plan.source, plan.clips, plan.everything, allow_missing=allow_missing, stage=stage)
+            )
+            given.check()
+        check_clips(plan.clips, stage)
+        start = time.perf_counter()
+        scorer = _scorer(plan, data is not None, training, where, stage, executor)
+        entries = sanity(scorer, plan.wanted, plan.folder / UNITS / "afresh" if executor else None)
+        ceilings = {score.metric: score.value for score in entries[0].scores}
+        seconds = {"references": time.perf_counter() - start}
+        if plan.run:
+            advance = stage("generate", len(plan.clips))
+            result, _ = generate_and_score(
+                plan.run, scorer, plan.wanted, plan.folder, ceilings=ceilings, device=where, batch_size=batch_size,
+                advance=advance, fresh=fresh, seconds=seconds, executor=executor,
+            )  # fmt: skip
+        elif given:
+            result = result_of(
+                scorer, given.images, plan.wanted, method=plan.title, ceilings=ceilings, device=where, seconds=seconds
+            )
+            write_run(plan.folder, result, plan.clips, given.images)
+    return Evaluation(result, entries, plan.folder, plan.run)
+
+
+def evaluate_shard(
+    what: Given,
+    suite: str | Path | Suite,
+    shard: Shard,
+    *,
+    name: str | None = None,
+    data: Path | None = None,
+    limit: int | None = None,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
+    device: str = "auto",
+    batch_size: int = 24,
+    out: Path | None = None,
+    allow_missing: bool = False,
+    workers: int | None = None,
+    stage: Stage = silent,
+) -> tuple[Path, ClipSet]:
+    """Make one shard of an evaluation: its outputs and features; `evaluation` of the same settings then merges them.
+
+    Gives the run's folder, and the shard's clips.
+
+    Parameters
+    ----------
+    what, suite, **settings
+        As `evaluation` takes them; the same for every shard.
+    shard: which part this is.
+
+    """
+    check_workers(workers, None, shard)
+    with ExitStack() as stack:
+        plan = _plan(what, suite, name, data, limit, metrics, seed, options, weights, out, False, stack)
+        executor = stack.enter_context(_workers(plan, workers, None, device, shard))
+        where = executor.device(device) if executor else device_of(device)
+        outputs = None
+        if plan.source:
+            given = stack.enter_context(
+                read_outputs(plan.source, plan.clips, plan.everything, allow_missing=allow_missing, stage=stage)
+            )
+            given.check()
+            outputs = given.images
+        mine = run_shard(
+            plan.run, plan.suite, plan.clips, plan.wanted, plan.folder, shard, outputs=outputs, device=where,
+            batch_size=batch_size, stage=stage, executor=executor,
+        )  # fmt: skip
+    return plan.folder, mine
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An evaluation whose words are all understood."""
+
+    suite: Suite
+    wanted: Sequence[Metric]
+    clips: ClipSet
+    everything: ClipSet
+    run: Run | None
+    source: Path | None
+    title: str
+    folder: Path
+
+
+def _plan(
+    what: Given,
+    suite: str | Path | Suite,
+    name: str | None,
+    data: Path | None,
+    limit: int | None,
+    metrics: Sequence[str] | None,
+    seed: int,
+    options: Mapping[str, Any] | None,
+    weights: Mapping[str, Path] | None,
+    out: Path | None,
+    fresh: bool,
+    stack: ExitStack,
+) -> _Plan:
+    """Understand what is asked for, and refuse what can't be done, before any work."""
     loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
     wanted = chosen_metrics(metrics, loaded.task)
     clips, everything = chosen_clips(loaded, data, limit)  # before anything that may have to be fetched
     method = what if isinstance(what, str) and what in methods() else None
-    with ExitStack() as stack:
-        source = None if method else _source(what, name, everything, stack)
-        loaded.check_encoders(encoders_of(wanted))
-        run = prepare(loaded, method, seed=seed, options=options, weights=weights) if method else None
-        title = method or name or (source.resolve().name if source else "")
-        folder = out or run_folder(loaded, clips, title, data, limit)
-        check_writable(folder)
-        check_writable(cache_dir())
-        if run:
-            check_folder(run, folder, fresh=fresh)
-        if source and (folder / "run.json").exists():
-            raise A2IBenchError(f"{folder} holds a method's run; give another name or folder for these scores.")
-        where = device_of(device)
-        given = None
-        if source:
-            given = stack.enter_context(
-                read_outputs(source, clips, everything, allow_missing=allow_missing, stage=stage)
-            )
-            given.check()
-        check_clips(clips, stage)
-        start = time.perf_counter()
-        scorer = Scorer(loaded, clips, own_data=data is not None, device=where, stage=stage)
-        entries = sanity(scorer, wanted)
-        ceilings = {score.metric: score.value for score in entries[0].scores}
-        seconds = {"references": time.perf_counter() - start}
-        if run:
-            advance = stage("generate", len(clips))
-            result, _ = generate_and_score(
-                run, scorer, wanted, folder, ceilings=ceilings, device=where, batch_size=batch_size,
-                advance=advance, fresh=fresh, seconds=seconds,
-            )  # fmt: skip
-        elif given:
-            result = result_of(
-                scorer, given.images, wanted, method=title, ceilings=ceilings, device=where, seconds=seconds
-            )
-            write_run(folder, result, clips, given.images)
-    return Evaluation(result, entries, folder, run)
+    source = None if method else _source(what, name, everything, stack)
+    loaded.check_encoders(encoders_of(wanted))
+    run = prepare(loaded, method, seed=seed, options=options, weights=weights) if method else None
+    title = method or name or (source.resolve().name if source else "")
+    folder = out or run_folder(loaded, clips, title, data, limit)
+    check_writable(folder)
+    check_writable(cache_dir())
+    if run:
+        check_folder(run, folder, fresh=fresh)
+    if source and (folder / "run.json").exists():
+        raise A2IBenchError(f"{folder} holds a method's run; give another name or folder for these scores.")
+    return _Plan(loaded, wanted, clips, everything, run, source, title, folder)
+
+
+def _workers(plan: _Plan, workers: int | None, ray: str | None, device: str, shard: Shard | None = None) -> Any:
+    """Open the workers; outputs that only this process can see can't be sent to a cluster."""
+    if ray is not None and plan.source is not None and not plan.source.is_dir():
+        raise A2IBenchError(f"A Ray cluster can't look into {plan.source}; unpack it, and give the folder.")
+    return open_workers(workers, ray, device, shard) or nullcontext()
+
+
+def _scorer(
+    plan: _Plan, own_data: bool, training: Path | None, device: str, stage: Stage, executor: Executor | None
+) -> Scorer:
+    """Make the scorer; features of units are read where workers, or shards, have left or will leave some."""
+    features = None
+    if executor or (plan.folder / UNITS / "features").is_dir():
+        features = UnitFeatures(plan.suite, plan.folder, device, executor)
+    # The workers have networks of their own: here they only say who they are.
+    where = device_here(device)
+    return Scorer(
+        plan.suite, plan.clips, own_data=own_data, training=training, device=where, stage=stage, features=features
+    )
 
 
 @dataclass(frozen=True)
@@ -261,30 +378,3 @@ def _source(what: Given, name: str | None, everything: ClipSet, stack: ExitStack
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="a2ibench-")))
     write_outputs(folder, what, everything)
     return folder
-
-
-def write_outputs(folder: Path, outputs: Mapping[str, Any], clips: ClipSet) -> None:
-    """Write outputs in memory as files ``<clip_id>``, or ``<clip_id>_0``, ``_1``, … for a list of several."""
-    import shutil
-
-    import numpy as np
-    from PIL import Image
-
-    known = set(clips.ids)
-    for clip_id, made in outputs.items():
-        if clip_id not in known:
-            raise unknown("clip", clip_id, known)
-        several = made if isinstance(made, list | tuple) else [made]
-        for index, each in enumerate(several):
-            stem = clip_id if len(several) == 1 else f"{clip_id}_{index}"
-            if isinstance(each, str | Path):
-                shutil.copy(each, folder / f"{stem}{Path(each).suffix}")
-            elif isinstance(each, Image.Image):
-                each.save(folder / f"{stem}.png")
-            elif isinstance(each, np.ndarray) and each.dtype == np.uint8 and each.ndim == 3:
-                Image.fromarray(each).save(folder / f"{stem}.png")
-            else:
-                raise A2IBenchError(
-                    f"The output of {clip_id!r} is a {type(each).__name__}; give a PIL image, an array uint8 [h, w, 3] "
-                    "or a path."
-                )

@@ -114,10 +114,11 @@ def clip_digests(clip: Clip) -> list[str]:
 def load_clips(folder: Path, name: str | None = None, task: Task | None = None) -> ClipSet:
     """Read ``folder/clips.csv`` and check the names in it; the media are checked by `check_media`.
 
-    The columns are ``clip_id``, those of the task (by default ``audio,image``) and ``label``; further ones are
-    ignored. Any spreadsheet's way of saving it is read: see `a2ibench.dialects`. Paths are relative to the folder and
-    stay inside it, with slashes or backslashes. A sound may be any file with one in it, also a video; an image any
-    image, or a video, whose middle frame is taken.
+    The columns are ``clip_id``, those of the task (by default ``audio,image``) and ``label``; those that the task calls
+    optional are read where they are there, and may be empty where they hold text; further ones are ignored. Any
+    spreadsheet's way of saving it is read: see `a2ibench.dialects`. Paths are relative to the folder and stay inside
+    it, with slashes or backslashes. A sound may be any file with one in it, also a video; an image any image, or a
+    video, whose middle frame is taken.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def load_clips(folder: Path, name: str | None = None, task: Task | None = None) 
         raise A2IBenchError(
             f"There is no {shown_path(manifest)}: a data folder needs a clips.csv with the columns {','.join(columns)}."
         )
-    rows = _rows(manifest, columns)
+    rows = _rows(manifest, columns, tuple(task.optional))
     seen: dict[str, int] = {}
     clips = []
     for line, row in rows:
@@ -147,9 +148,9 @@ def load_clips(folder: Path, name: str | None = None, task: Task | None = None) 
     return ClipSet(clips, name or folder.resolve().name, task)
 
 
-def _rows(manifest: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def _rows(manifest: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
     """Read a manifest in any dialect: the line of each row, and its values by column."""
-    wanted = {column: bare_name(column) for column in columns}
+    wanted = {column: bare_name(column) for column in (*columns, *optional)}
     table = read_table(manifest, known=frozenset(wanted.values()).__contains__)
     places = {}
     for column, bare in wanted.items():
@@ -162,10 +163,11 @@ def _rows(manifest: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
             f"{shown_path(manifest)} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
             f"found: {plain(', '.join(table.header)) or 'nothing'}."
         )
-    twice = [column for column in columns if len(places[column]) > 1]
+    twice = [column for column in wanted if len(places[column]) > 1]
     if twice:
         raise A2IBenchError(f"{shown_path(manifest)} has the column {twice[0]} twice; leave one out.")
-    return [(line, {column: fields[places[column][0]] for column in columns}) for line, fields in table.rows]
+    there = [column for column in wanted if places[column]]
+    return [(line, {column: fields[places[column][0]] for column in there}) for line, fields in table.rows]
 
 
 def _clip(folder: Path, values: Mapping[str, str], task: Task, where: str) -> Clip:
@@ -182,9 +184,12 @@ def _clip(folder: Path, values: Mapping[str, str], task: Task, where: str) -> Cl
             "can't be printed; is a quote left open?"
         )
     found: dict[str, Path | str] = {}
-    for column, medium in task.columns.items():
+    for column, medium in {**task.columns, **task.optional}.items():
+        if column not in values:
+            continue
         if medium == "text":
-            found[column] = _checked_text(values[column], column, where)
+            blank = column in task.optional and not values[column]
+            found[column] = "" if blank else _checked_text(values[column], column, where)
             continue
         found[column] = _inside(folder, values[column], column, where)
     return Clip(values["clip_id"], values["label"], found)

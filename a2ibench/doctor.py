@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a2ibench.baselines import methods
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import cache_dir
+from a2ibench.files import cache_dir, check_writable
 from a2ibench.results import provenance
 from a2ibench.scoring.scorer import chosen_metrics, encoders_of
 from a2ibench.suites import load_suite, suites
@@ -44,6 +44,7 @@ def examine(speed: bool = False) -> dict[str, Any]:
             }
         )
     problems += _torchaudio_problem()
+    problems += _cache_problem()
     return {
         "environment": provenance("cpu", {}).model_dump(exclude={"seconds", "created"}),
         "gpu": _gpu(),
@@ -72,6 +73,14 @@ def _shipped_problems() -> list[str]:
             except A2IBenchError as error:
                 found.append(str(error))
     return found
+
+
+def _cache_problem() -> list[str]:
+    try:
+        check_writable(cache_dir())
+    except A2IBenchError as error:
+        return [str(error)]
+    return []
 
 
 def _torchaudio_problem() -> list[str]:

@@ -38,3 +38,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> A2IBenchError:
 
 class A2IBenchWarning(UserWarning):
     """Something that the user should know and that does not stop the work, as one sentence."""
+
+
+class A2IBenchNote(A2IBenchWarning):
+    """Something that is merely told: nothing is wrong with it."""

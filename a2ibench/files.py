@@ -33,10 +33,11 @@ _LITTER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(part|folder-part)")
 _STATE_BYTES = 256 * 2**20
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, tries: int = 3) -> None:
     """Write a file whole or not at all; its folder is made where it is missing.
 
-    Whoever reads `path` meanwhile, or after a crash, finds the old file or the new one, never a part.
+    Whoever reads `path` meanwhile, or after a crash, finds the old file or the new one, never a part. Where a disk that
+    machines share has no locks, one may sweep away what another is writing: that is written again, so many `tries`.
 
     Raises
     ------
@@ -55,12 +56,17 @@ def write_bytes(path: Path, data: bytes) -> None:
             # Not tempfile: its files are private (0600) and would stay so after the renaming.
             with part.open("xb") as file:
                 if not _held(file.fileno()):
-                    return write_bytes(path, data)
+                    return write_bytes(path, data, tries=tries)
                 file.write(data)
                 file.flush()
                 # Without this, a power cut just after the renaming could leave an empty file under the name.
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            try:
+                os.replace(part, path)
+            except FileNotFoundError:
+                if tries <= 1:
+                    raise
+                return write_bytes(path, data, tries=tries - 1)
         except BaseException:  # Ctrl-C leaves no litter either.
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -336,6 +342,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; choose another place")
+        if path.absolute().is_relative_to(cache_dir().absolute()):  # nobody chose that place
+            reason = reason.replace("choose another place", "set A2IBENCH_CACHE to a folder elsewhere")
         raise A2IBenchError(f"{path} can't be written: {reason}.") from None
 
 

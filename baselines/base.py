@@ -15,8 +15,9 @@ from a2ibench.progress import Stage
 
 Drawn = list[Image.Image | None]
 """Images; None where the network gave numbers that are none (NaN, infinite)."""
-Draw = Callable[[Sequence[Clip], Sequence[int]], Drawn]
-"""Generates one image per clip: ``draw(clips, seeds)``. An image depends on its own clip and seed alone."""
+Draw = Callable[[Sequence[Clip], Sequence[int]], Sequence[Any]]
+"""Generates one output per clip: ``draw(clips, seeds)``, an image, or a sound's samples and rate; None where the
+network gave numbers that are none. An output depends on its own clip and seed alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Method:
     summary
         One line for ``a2ibench list``.
     reads
-        What it knows of a clip: its ``"audio"``, its ``"label"``, or the reference ``"image"``.
+        What it knows of a clip: its ``"audio"``, ``"video"``, ``"caption"`` or ``"label"``, or the reference
+        ``"image"``.
     load
         Makes the generating function from the suite's parts, the options and the device. Heavy imports belong
         inside.
@@ -70,24 +72,30 @@ class Method:
         The names of the suite's parts (weights) that it needs.
     options
         Its options with their defaults; a suite may bring others.
+    may_be_zero
+        Those that count something, and may be 0.
     task
         The task that it is a method for.
     trains
         The part whose weights its trainer makes; the others are frozen.
     train
         Trains it and gives the file of the weights; None where it can't be trained.
+    check
+        Refuses bad settings of its trainer before anything is read or computed.
 
     """
 
     name: str
     summary: str
-    reads: Literal["audio", "label", "image"]
+    reads: Literal["audio", "caption", "label", "image", "video"]
     load: Callable[[Mapping[str, Any], Mapping[str, Any], str], Draw]
     parts: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    may_be_zero: tuple[str, ...] = ()
     task: str = "audio-to-image"
     trains: str = ""
     train: Callable[[Training], Path] | None = None
+    check: Callable[[Mapping[str, Any]], object] | None = None
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

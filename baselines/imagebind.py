@@ -35,7 +35,7 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
 
     @torch.inference_mode()
     def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> Drawn:
-        rows = encoder.encode([read_audio(clip.file("audio"), encoder.rate) for clip in clips])
+        rows = encoder.encode_together([read_audio(clip.file("audio"), encoder.rate) for clip in clips])
         pixels = pipeline(
             prompt=[""] * len(clips),
             image_embeds=torch.from_numpy(rows).to(device, pipeline.unet.dtype),

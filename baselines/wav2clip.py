@@ -136,7 +136,7 @@ class Wav2ClipGeneration:
                 "the VQGAN; give more."
             )
         config = {key: value for key, value in parts["wav2clip"].items() if key != "file"}
-        self.hearing = wav2clip.load(config, Path(parts["wav2clip"]["file"]), "", device)
+        self.hearing = wav2clip.load(config, Path(parts["wav2clip"]["file"]), "", device, fast=False)
         # Not load_clip: it wants a tokenizer, and no text is read here.
         network: Any = clip.build_clip(parts["clip"].get("model", clip.PUBLISHED))
         load_strict(network, Path(parts["clip"]["file"]), "CLIP")
@@ -156,7 +156,7 @@ class Wav2ClipGeneration:
     def targets(self, clips: Sequence[Clip]) -> Tensor:
         """Hear whole clips: one Wav2CLIP row each, ``[n, dim]``."""
         waves = [read_audio(clip.file("audio"), self.hearing.rate) for clip in clips]
-        return torch.from_numpy(self.hearing.encode(waves)).to(self.device)
+        return torch.from_numpy(self.hearing.encode_together(waves)).to(self.device)
 
     def optimise(self, targets: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Optimise latents towards targets.

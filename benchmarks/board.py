@@ -23,7 +23,8 @@ import numpy as np
 import scipy
 from scipy.stats import permutation_test
 
-from a2ibench.board.standings import load_board, standings
+from a2ibench.board.load import load_board
+from a2ibench.board.standings import standings
 from a2ibench.metrics.ranks import SIDE
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.show.board import write_board

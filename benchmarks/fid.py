@@ -59,7 +59,7 @@ def compare(n: int) -> dict[str, float]:
     ours, seconds, cpu_seconds = timed(lambda: frechet_distance(x, y), 3)
     statistic = get("FID").statistic
     assert statistic
-    rows = Features(("",) * n, {"generated/inception": x, "reference/inception": y})
+    rows = Features({"generated/inception": x, "reference/inception": y}, ("",) * n)
     _, full_seconds, full_cpu_seconds = timed(lambda: statistic(rows).stderr, 1)
     theirs, their_seconds, their_cpu_seconds = timed(lambda: usual(x, y), 1)
     return {

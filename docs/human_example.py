@@ -11,8 +11,10 @@ from a2ibench.media.image import save_image
 from a2ibench.rating.aggregate import aggregate
 from a2ibench.rating.picture import human_picture
 from a2ibench.rating.readers import Answer, Ratings
-from a2ibench.rating.study import REAL, Item, Study
+from a2ibench.rating.study import Item, Study
+from a2ibench.tasks import get
 
+REAL = get("audio-to-image").real
 # Before rounding; the spreads of raters, clips and everything else are added.
 QUALITY = {"audiotoken": 4.1, "sd-text": 3.3, "wav2clip": 1.9, REAL: 5.0}
 RATERS, CLIPS = 17, 15

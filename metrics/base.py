@@ -15,6 +15,13 @@ IntArray = NDArray[np.integer]
 AnyArray = NDArray[Any]
 
 
+class UndefinedError(A2IBenchError):
+    """A metric has no value on these features; the message says why, and goes on "it needs …" or the like.
+
+    Whoever scores leaves the metric out, with the reason, and goes on.
+    """
+
+
 @dataclass(frozen=True)
 class Features:
     """The encoders' outputs that the metrics read; row i of every per-clip array belongs to clip i.
@@ -31,7 +38,8 @@ class Features:
         set). Per clip: ``generated/clip-image`` [N, D], ``audio/wav2clip`` [N, D], ``generated/classifier`` [N, C]
         logits, ``label/clip-text`` [N, D]; of sets, of any size: ``generated/inception`` [G, F],
         ``reference/inception`` [M, F], ``category/clip-text`` [C, D], ``labels/clip-text`` [K, D]. A metric asks only
-        for those that it needs.
+        for those that it needs. An encoder that gives several rows per item (windows of a sound, onsets) gives an
+        array of arrays: dtype object, [N], each [k, D] with a k of its own, which may be 0.
     labels
         The event label of each clip ("dog barking"), [N]; may be empty where no metric reads it.
     categories
@@ -253,7 +261,13 @@ class Metric:
 def feature_pair(
     x: AnyArray, y: AnyArray, names: tuple[str, str], *, least: tuple[int, int] = (2, 2)
 ) -> tuple[FloatArray, FloatArray]:
-    """Check two sets of features, [N, d] and [M, d], and give copies in float64; `names` are for the errors.
+    """Check two sets of features as `check_pair` does, and give copies in float64."""
+    check_pair(x, y, names, least=least)
+    return x.astype(np.float64), y.astype(np.float64)
+
+
+def check_pair(x: AnyArray, y: AnyArray, names: tuple[str, str], *, least: tuple[int, int] = (2, 2)) -> None:
+    """Check two sets of features, [N, d] and [M, d]; `names` are for the errors.
 
     Raises
     ------
@@ -271,7 +285,38 @@ def feature_pair(
         raise A2IBenchError(
             f"{names[0]!r} has {x.shape[1]} features and {names[1]!r} {y.shape[1]}: use one encoder for both."
         )
-    return x.astype(np.float64), y.astype(np.float64)
+
+
+def several(items: Sequence[AnyArray]) -> AnyArray:
+    """Put arrays of several rows each, [k, d], into one array of objects, [N]: what :class:`Features` holds of them.
+
+    >>> several([np.zeros((2, 3)), np.zeros((0, 3))]).shape
+    (2,)
+    """
+    packed = np.empty(len(items), dtype=object)
+    for place, rows in enumerate(items):
+        packed[place] = rows
+    return packed
+
+
+def rows_and_counts(items: AnyArray, name: str) -> tuple[AnyArray, IntArray]:
+    """Give all rows, [R, d], of an array of arrays (or [N, d] with one row each) and how many each item has, [N].
+
+    Raises
+    ------
+    A2IBenchError
+        If an item holds no rows [k, d], or items differ in d.
+
+    """
+    if items.dtype != object:
+        return items, np.ones(len(items), dtype=np.int64)
+    shapes = {rows.shape[1:] for rows in items}
+    if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+        raise A2IBenchError(
+            f"{name!r} must hold several rows per item, [k, d] with one d, but has the shapes {sorted(shapes)[:3]}."
+        )
+    counts = np.array([len(rows) for rows in items], dtype=np.int64)
+    return (np.concatenate(list(items)) if len(items) else np.empty((0, 0))), counts
 
 
 def mean_score(values: FloatArray) -> float:

@@ -12,12 +12,24 @@ of images.
 FID falls with the number of images: compare only at equal N and print N.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics.base import AnyArray, Features, FloatArray, Metric, SetStatistic, feature_pair
+from a2ibench.metrics.base import (
+    AnyArray,
+    Features,
+    FloatArray,
+    Metric,
+    SetStatistic,
+    check_pair,
+    rows_and_counts,
+)
+
+_BLOCK = 32_768
+"""Rows that are held in float64 at once: those of 200,000 images would take gigabytes, several times over."""
 
 
 class _Gaussian(NamedTuple):
@@ -43,12 +55,20 @@ def _from_statistics(mean: FloatArray, covariance: FloatArray) -> _Gaussian:
         return _Gaussian(mean, (axes[:, kept] * np.sqrt(variances[kept])).T, full=False)
 
 
-def _from_features(features: FloatArray) -> _Gaussian:
-    mean = features.mean(axis=0)
-    root = (features - mean) / np.sqrt(len(features) - 1)
-    if len(root) <= root.shape[1]:
-        return _Gaussian(mean, root, full=False)
-    return _from_statistics(mean, root.T @ root)
+def _wide(features: AnyArray) -> Iterator[FloatArray]:
+    """Give the rows in float64, block by block."""
+    for start in range(0, len(features), _BLOCK):
+        yield features[start : start + _BLOCK].astype(np.float64)
+
+
+def _from_features(features: AnyArray) -> _Gaussian:
+    n, d = features.shape
+    mean = features.astype(np.float64).mean(axis=0) if n <= _BLOCK else sum(x.sum(axis=0) for x in _wide(features)) / n
+    roots = ((rows - mean) / np.sqrt(n - 1) for rows in _wide(features))
+    if n <= d:
+        return _Gaussian(mean, np.concatenate(list(roots)), full=False)
+    covariance: FloatArray = sum(root.T @ root for root in roots)
+    return _from_statistics(mean, covariance)
 
 
 def _trace_term(one: _Gaussian, two: _Gaussian) -> float:
@@ -77,7 +97,7 @@ def frechet_distance(x: AnyArray, y: AnyArray, *, names: tuple[str, str] = ("x",
         If a set has fewer than two rows or one that is not finite, or if the numbers of features differ.
 
     """
-    x, y = feature_pair(x, y, names)
+    check_pair(x, y, names)
     return _distance(_from_features(x), _from_features(y))
 
 
@@ -107,11 +127,11 @@ def frechet_influence(x: AnyArray, y: AnyArray, *, names: tuple[str, str] = ("x"
     ``sqrt(sum(I²) / (N (N - 1)))`` is the infinitesimal-jackknife standard error over the sampling of `x`. (A
     percentile bootstrap would be wrong: repeated rows push FID upwards.)
     """
-    x, y = feature_pair(x, y, names)
+    check_pair(x, y, names)
     return _influence(x, _from_features(x), _from_features(y))
 
 
-def _influence(x: FloatArray, one: _Gaussian, two: _Gaussian) -> FloatArray:
+def _influence(x: AnyArray, one: _Gaussian, two: _Gaussian) -> FloatArray:
     from scipy import linalg
 
     product = one.root @ two.root.T
@@ -126,22 +146,41 @@ def _influence(x: FloatArray, one: _Gaussian, two: _Gaussian) -> FloatArray:
     # range of the data, where reweighting the rows stays too.
     kept = values > cutoff
     p = two.root.T @ (axes[:, kept] / np.sqrt(values[kept]))
-    centred = x - one.mean
-    mapped = centred @ p
-    spread = (centred * centred).sum(axis=1) - (mapped * mapped).sum(axis=1)
+    spreads, shifts = [], []
+    for rows in _wide(x):
+        centred = rows - one.mean
+        mapped = centred @ p
+        spreads.append((centred * centred).sum(axis=1) - (mapped * mapped).sum(axis=1))
+        shifts.append(2.0 * centred @ (one.mean - two.mean))
+    spread = np.concatenate(spreads)
     spread = (spread - spread.mean()) * len(x) / (len(x) - 1)  # As the covariance divides by N - 1.
-    influence: FloatArray = 2.0 * centred @ (one.mean - two.mean) + spread
+    influence: FloatArray = np.concatenate(shifts) + spread
     return influence
 
 
-def _fid(rows: Features) -> SetStatistic:
-    names = ("generated/inception", "reference/inception")
-    x, y = feature_pair(rows[names[0]], rows[names[1]], names)
+def frechet_statistic(rows: Features, names: tuple[str, str]) -> SetStatistic:
+    """Measure the Fréchet distance between the features of two names, with its standard error.
+
+    Several rows of one item (the windows of a sound) are not independent: their influences are summed before they
+    are squared, and the items are what varies.
+
+    Raises
+    ------
+    A2IBenchError
+        As `frechet_distance`; or if fewer than two items have rows.
+
+    """
+    (x, counts), (y, _) = (rows_and_counts(rows[name], name) for name in names)
+    check_pair(x, y, names)
     one, two = _from_features(x), _from_features(y)
-    influence = _influence(x, one, two)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        raise A2IBenchError(f"{names[0]!r} has rows of one item alone: a distance between sets needs two or more.")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    influence = np.add.reduceat(_influence(x, one, two), starts) * (len(counts) / len(x))
     return SetStatistic(
         value=_distance(one, two),
-        stderr=float(np.sqrt((influence * influence).sum() / (len(x) * (len(x) - 1)))),
+        stderr=float(np.sqrt((influence * influence).sum() / (len(counts) * (len(counts) - 1)))),
         extra={"n": float(len(x)), "m": float(len(y)), "d": float(x.shape[1])},
     )
 
@@ -157,6 +196,6 @@ METRICS = (
         bounds=(0.0, float("inf")),
         unit="",
         digits=2,  # always: in a column 0.0462 would stand beside 1.84
-        statistic=_fid,
+        statistic=lambda rows: frechet_statistic(rows, ("generated/inception", "reference/inception")),
     ),
 )

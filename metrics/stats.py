@@ -126,12 +126,12 @@ def bootstrap_interval(
     drawn = resampled(draw, resamples, n)
     if clusters is None:
         return bca_interval(drawn, sums, level)
-    reach = _reach(level, n)
-    low, high = np.quantile(drawn, [NORMAL.cdf(-reach), NORMAL.cdf(reach)])
+    wide = reach(level, n)
+    low, high = np.quantile(drawn, [NORMAL.cdf(-wide), NORMAL.cdf(wide)])
     return Interval(float(low), float(high))
 
 
-def _reach(level: float, n: int) -> float:
+def reach(level: float, n: int) -> float:
     """How many standard errors an interval reaches to each side, from `n` draws.
 
     Resampled means spread too little, by the factor sqrt((n - 1) / n), and as if the spread were known; with few
@@ -157,8 +157,8 @@ def bca_interval(drawn: FloatArray, values: FloatArray, level: float = 0.95) -> 
     apart = values - mean
     squares = apart * apart
     acceleration = (squares * apart).sum() / (6 * squares.sum() ** 1.5)
-    reach = _reach(level, len(values))
-    z = (z0 - reach, z0 + reach)
+    wide = reach(level, len(values))
+    z = (z0 - wide, z0 + wide)
     low, high = np.quantile(drawn, [NORMAL.cdf(z0 + part / (1 - acceleration * part)) for part in z])
     return Interval(float(low), float(high))
 

@@ -9,6 +9,7 @@ be a tie or a win by chance: BLAS may round equal rows differently, according to
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -337,4 +338,15 @@ def similarity_metrics(name: str, images: str, conditions: str, *, summary: str)
             bounds=(-infinite, infinite),
             unit="sd",
         ),
+    )
+
+
+def score_metrics(name: str, outputs: str, conditions: str, *, summary: str, others: str) -> tuple[Metric, ...]:
+    """Declare a score that is a plain cosine, times 100, with its win rates as variants: the other way round."""
+    made = {each.name: each for each in similarity_metrics("", outputs, conditions, summary=summary)}
+    names = {".cosine": ("", "the cosine, times 100"), "": (".win", f"wins against all other {others}")}
+    for kept in ("same-class", "other-class"):
+        names[f".{kept}"] = (f".win-{kept}", f"wins against other {others} of {kept.replace('-', ' ')}")
+    return tuple(
+        replace(made[old], name=f"{name}{new}", summary=f"{summary}: {what}.") for old, (new, what) in names.items()
     )

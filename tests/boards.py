@@ -80,7 +80,8 @@ def write_sanity(board, results):
 
 def page_of(folder, clips=None, **options):
     """A board's page as write_board renders it."""
-    from a2ibench.board.standings import load_board, standings
+    from a2ibench.board.load import load_board
+    from a2ibench.board.standings import standings
     from a2ibench.show.pages.board import board_page
 
     board = load_board(folder)

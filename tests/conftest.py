@@ -354,3 +354,30 @@ def start_cli(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
+
+
+# -------------------------------------------------------------------------------------------------- workers
+
+
+@pytest.fixture(scope="session")
+def hum_package(tmp_path_factory, clip_folder):
+    """The folder of a package that plugs in a method, an encoder, a metric and a suite: see `hum`."""
+    from hum import install
+
+    return install(tmp_path_factory.mktemp("hum") / "site", clip_folder)
+
+
+@pytest.fixture
+def hum(hum_package, monkeypatch):
+    """Plug that package in, here and in every process that is started; gives the path of its suite."""
+    from hum import caches
+
+    known = caches()
+    monkeypatch.syspath_prepend(str(hum_package))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    for cached in known:
+        cached.cache_clear()
+    yield "hum"
+    sys.modules.pop("a2i_hum", None)
+    for cached in known:
+        cached.cache_clear()

@@ -15,7 +15,7 @@ from a2ibench.results import Result, json_schema
 
 COMMANDS = (
     "eval", "reproduce", "compare", "report", "submit", "verify", "leaderboard", "generate", "train", "list", "doctor",
-    "schema",
+    "schema", "index",
 )  # fmt: skip
 
 

@@ -84,11 +84,27 @@ def test_a_metric_that_is_not_in_both_is_refused_by_name():
     assert len(compare_results([first, second], ["AIS"])) == 1
 
 
-def test_set_statistics_are_left_out():
+def test_statistics_of_whole_sets_are_compared_by_their_errors_as_on_a_board():
+    from a2ibench.results.pairs import set_difference
+
     first, second = result("a", fid=50.0, AIS=[1.0, 2.0]), result("b", fid=60.0, AIS=[2.0, 2.0])
-    assert [c.metric for c in compare_results([first, second])] == ["AIS"]
-    with pytest.raises(A2IBenchError, match="FID"):
-        compare_results([first, second], ["FID"])
+    assert [c.metric for c in compare_results([first, second])] == ["AIS", "FID"]
+    (found,) = compare_results([first, second], ["FID"])
+    told = set_difference(50.0, 1.0, 60.0, 1.0)
+    assert (found.difference, found.low, found.high, found.p_value) == told[:4]
+    assert (found.wins, found.losses, found.ties, found.n, found.clips_needed) == (0, 0, 0, 0, None)
+    assert not found.higher_is_better
+
+
+def test_a_score_with_neither_values_per_clip_nor_an_error_is_left_out():
+    plain = [result(name, fid=50.0, AIS=[1.0, 2.0]) for name in "ab"]
+    bare = [
+        each.model_copy(update={"scores": [s.model_copy(update={"stderr": None}) for s in each.scores]})
+        for each in plain
+    ]
+    assert [c.metric for c in compare_results(bare)] == ["AIS"]
+    with pytest.raises(A2IBenchError, match="FID has neither values per clip nor a standard error"):
+        compare_results(bare, ["FID"])
 
 
 def test_lower_is_better_turns_wins_and_not_the_difference():

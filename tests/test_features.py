@@ -1,7 +1,10 @@
 """The cache of rows: by content and encoder, decoded once, and one sentence where it can't be used."""
 
+import os
 import shutil
 import sqlite3
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from PIL import Image
 from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.scoring import features
-from a2ibench.scoring.features import FeatureCache
+from a2ibench.scoring.features import FeatureCache, encode_files, in_order, readers_for
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 
@@ -25,6 +28,7 @@ class Counting(Encoder):
     def __init__(self, name="counting", weights="0" * 64, preprocessing="1", rate=0):
         self.name, self.weights, self.preprocessing, self.rate = name, weights, preprocessing, rate
         self.modality = "audio" if rate else "image"
+        self.at_once = 2
         self.calls = []
 
     def encode(self, items):
@@ -130,15 +134,73 @@ def test_duplicates_are_encoded_once(images, tmp_path, decoded):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
-def test_batches_and_progress(images, batch_size):
+@pytest.mark.parametrize("readers", [0, 1, 3])
+def test_batches_and_progress(images, batch_size, readers):
     done = []
     encoder = Counting()
-    rows(encoder, images, batch_size, done.append)
-    assert sum(done) == 5
-    assert max(encoder.calls) == min(batch_size, 5)
-    done.clear()
-    rows(encoder, images, batch_size, done.append)
-    assert sum(done) == 5
+    for _ in range(2):
+        found = encode_files([encoder], images, batch_size, done.append, readers=readers)
+        assert [row[1] for row in found["counting"]] == [3 * 8 * (8 + number) for number in range(5)]
+        assert sum(done) == 5
+        done.clear()
+    assert encoder.calls == [2, 2, 1], "as many as the encoder wants, whatever is read ahead"
+
+
+@pytest.mark.parametrize("readers", [1, 4])
+def test_files_are_read_ahead_in_their_order_and_not_all_at_once(readers):
+    begun, most = [], 0
+    for done in in_order(lambda job: begun.append(job) or job, range(50), readers, 6):
+        time.sleep(0.002)
+        most = max(most, len(begun) - done)
+    assert sorted(begun) == list(range(50))
+    assert 1 < most <= 6
+    assert list(in_order(str, range(9), readers, 3)) == list("012345678")
+
+
+def test_readers_are_few_on_a_small_job_and_many_beside_a_gpu(monkeypatch):
+    monkeypatch.delenv("A2IBENCH_READERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    on_gpu = Counting()
+    on_gpu.device = "cuda:0"
+    assert readers_for(31, [on_gpu]) == 0
+    assert readers_for(32, [Counting()]) == 2
+    assert readers_for(10_000, [Counting(), on_gpu]) == 14
+    monkeypatch.setenv("A2IBENCH_READERS", "5")
+    assert readers_for(1, [on_gpu]) == 5
+    for wrong in ("-1", "many", "65", "\u0663"):
+        monkeypatch.setenv("A2IBENCH_READERS", wrong)
+        with pytest.raises(A2IBenchError, match=r"^A2IBENCH_READERS is [^\n]*from 0 to 64\.$"):
+            readers_for(1, [on_gpu])
+
+
+@pytest.mark.parametrize("readers", [0, 3])
+def test_an_error_is_the_same_sentence_from_any_thread(images, readers):
+    class Picky(Counting):
+        def prepare(self, item):
+            if item.size[0] == 10:
+                raise A2IBenchError("Ten pixels are too few; draw more.")
+            return item
+
+    with pytest.raises(A2IBenchError, match=r"^\S*2\.png: Ten pixels are too few; draw more\.$"):
+        encode_files([Picky()], images, 2, readers=readers)
+    images[3].write_bytes(b"no image")
+    before = threading.active_count()
+    with pytest.raises(A2IBenchError) as caught:
+        encode_files([Counting("other")], images, 2, readers=readers)
+    assert str(caught.value).count("3.png") == 1
+    assert "\n" not in str(caught.value)
+    assert threading.active_count() == before
+
+
+def test_an_interrupt_ends_the_readers(images):
+    class Interrupted(Counting):
+        def encode(self, items):
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        encode_files([Interrupted()], images, 2, readers=2)
+    assert threading.active_count() == before
 
 
 def test_what_is_done_survives_an_end_in_the_middle(images):

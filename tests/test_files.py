@@ -340,3 +340,13 @@ def test_a_small_file_is_read_in_little_room_whatever_the_limit(tmp_path):
     assert read_limited(tmp_path / "a", 1000) == b"x" * 1000
     with pytest.raises(A2IBenchError, match="larger than 999 bytes"):
         read_limited(tmp_path / "a", 999)
+
+
+def test_a_cache_that_cant_be_written_names_its_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("A2IBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(A2IBenchError, match="set A2IBENCH_CACHE to a folder elsewhere"):
+        check_writable(tmp_path / "file" / "cache" / "features")
+    with pytest.raises(A2IBenchError) as error:
+        check_writable(tmp_path / "file" / "out")
+    assert "A2IBENCH_CACHE" not in str(error.value)

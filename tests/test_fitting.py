@@ -39,6 +39,22 @@ def test_a_table_or_lines_and_never_half_a_score(width):
         assert text.count("score") == 1, "a table"
 
 
+@pytest.mark.parametrize("width", [30, 44, 60, 80, 200])
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_difference_stands_in_a_comparison_at_any_width(result, width, count):
+    from a2ibench.show.compare import compare_results, comparison_report
+
+    results = [result.model_copy(update={"method": name}) for name in "abc"[:count]]
+    comparisons = compare_results(results)
+    text = printed(comparison_report([each.method for each in results], comparisons), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    joined = text.replace("\n", "").replace(" ", "")
+    for each in comparisons:
+        assert all(part in joined for part in each.metric.split("."))  # a name may be broken at its dot
+        assert f"{each.difference:+.1f}" in text
+
+
 def test_lines_leave_out_what_is_empty():
     text = printed(Fitting(table()), 30)
     assert text.splitlines()[-1].strip() == "KID"
@@ -87,3 +103,14 @@ def test_a_pipe_without_unicode(run_cli, tiny_suite, tmp_path, monkeypatch):
     console().print("84.1 ± 0.5 ↑ é 日")
     stream.flush()
     assert stream.buffer.getvalue().decode("ascii").startswith("84.1 +- 0.5")
+
+
+def test_ascii_keeps_arrows_letters_and_columns(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    from a2ibench.cli.shared import console
+
+    console()
+    stream.write("AIS ↑ FID ↓ Fréchet 语\ud800")
+    stream.flush()
+    assert stream.buffer.getvalue() == b"AIS ^ FID v Frechet ??"

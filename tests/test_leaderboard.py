@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from a2ibench.board.card import MethodCard
-from a2ibench.board.standings import load_board, standings
+from a2ibench.board.load import load_board
+from a2ibench.board.standings import standings
 from a2ibench.errors import A2IBenchError
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.show.board import write_board

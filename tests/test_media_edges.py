@@ -12,7 +12,7 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.media import get
 from a2ibench.media.audio import read_audio
 from a2ibench.media.image import read_image
-from a2ibench.media.video import frames, mux, write_video
+from a2ibench.media.video import frames, inspect_video, mux, write_video
 
 RATE = 16_000
 
@@ -152,7 +152,8 @@ def test_a_sound_is_put_to_a_video_of_any_codec(tmp_path, form, codec):
         assert made.streams.video[0].codec_context.name == "h264"
 
 
-def test_writing_and_muxing_give_the_same_bytes_each_time(tmp_path):
+def test_writing_and_muxing_give_the_same_pixels_each_time(tmp_path):
+    """Left to the encoder, one conversion of colours in forty differs: hence sixty."""
     pixels = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3), dtype=np.uint8)
     for name in ("write", "mux"):
         made = set()
@@ -160,7 +161,7 @@ def test_writing_and_muxing_give_the_same_bytes_each_time(tmp_path):
             write_video(tmp_path / "a.mp4", pixels, 8, tone(0.2), RATE)
             if name == "mux":
                 mux(tmp_path / "a.mp4", tone(0.3), RATE, tmp_path / "b.mp4")
-            made.add((tmp_path / ("a.mp4" if name == "write" else "b.mp4")).read_bytes())
+            made.add(inspect_video(tmp_path / ("a.mp4" if name == "write" else "b.mp4")))
         assert len(made) == 1, name
 
 

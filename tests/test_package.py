@@ -75,6 +75,7 @@ LAYERS = (
     ("clips",),
     ("metrics",),
     ("encoders",),
+    ("retrieval",),
     ("baselines",),
     ("suites",),
     ("results",),

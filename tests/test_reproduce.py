@@ -179,6 +179,31 @@ def test_every_row_runs_and_is_written(whole):
     assert len(set(picture.resize((50, 50)).convert("L").tobytes())) > 20
 
 
+@pytest.mark.slow
+def test_two_shards_make_the_same_table(whole, tiny_suite, tmp_path, monkeypatch):
+    from a2ibench.paper.reproduce import table1 as run
+    from a2ibench.paper.reproduce import table1_shard
+    from a2ibench.runs import features, generate
+    from a2ibench.runs.units import Shard
+
+    table, out = whole
+    suite = load_suite(str(tiny_suite))
+    for number in (2, 1):
+        mine = table1_shard(suite, suite.clips(), tmp_path, Shard(number, 2), batch_size=4)
+        assert len(mine) == 4
+    for method in ROWS:
+        for image in (out / method / "images").iterdir():
+            assert (tmp_path / method / "images" / image.name).read_bytes() == image.read_bytes()
+    for module in (generate, features):
+        monkeypatch.setattr(module, "perform", lambda *_: pytest.fail("something was made again"))
+    merged = run(suite, suite.clips(), tmp_path, batch_size=4)
+    for ours, theirs in zip(merged.results, table.results, strict=True):
+        assert [score.value for score in ours.scores] == pytest.approx(
+            [score.value for score in theirs.scores], rel=1e-3
+        )
+        assert (tmp_path / ours.method / "run.json").read_bytes() == (out / ours.method / "run.json").read_bytes()
+
+
 def test_the_methods_differ(whole):
     _, out = whole
     images = {m: (out / m / "images/bell-0.png").read_bytes() for m in ROWS}

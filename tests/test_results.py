@@ -206,6 +206,8 @@ def test_provenance(made):
     assert made.seconds == {"encode": 1.235, "generate": 2.0}
     assert made.device != "cpu"  # a name, not a kind
     assert made.threads >= 1
+    assert made.kernels == {}, "results of before have none"
+    assert list(provenance("cpu", {}, {"b": "cpu-onednn-b8", "a": ""}).kernels) == ["a", "b"]
     assert (made.git_commit is None) == (made.git_dirty is None)
     assert provenance("NVIDIA H200", {}).device == "NVIDIA H200"
 

@@ -15,9 +15,9 @@ from tiny import TINY
 
 from a2ibench.board import submit as module
 from a2ibench.board.card import MethodCard
+from a2ibench.board.load import load_board
 from a2ibench.board.outputs import read_outputs
 from a2ibench.board.rows import load_sanity, read_hashes
-from a2ibench.board.standings import load_board
 from a2ibench.board.submit import board_lock, submit, tidy
 from a2ibench.board.verify import state_of
 from a2ibench.clips import load_clips
@@ -265,6 +265,28 @@ def test_the_same_again_changes_nothing(send, noise, own_boards, tmp_path):
     assert outcome.code == 0, outcome.err
     assert "(unchanged)" in outcome.out
     assert tree(row) == before
+
+
+@pytest.mark.parametrize("name", ["items.csv", "hashes.csv", "method.toml", "result.json"])
+def test_a_damaged_row_is_mended_by_the_same_again(scorer, noise, own_boards, name):
+    row = own_boards / "tiny/noise"
+    file = row / name
+
+    def texts():
+        return {each: (row / each).read_bytes() for each in ("items.csv", "hashes.csv", "method.toml")}
+
+    whole = texts()
+    for damage in ("cut", "pipe"):
+        if damage == "cut":
+            file.write_bytes(file.read_bytes()[:-3])
+        elif name in ("items.csv", "method.toml"):  # without the others a folder is no row, and is not replaced
+            file.unlink()
+            os.mkfifo(file)
+        else:
+            continue
+        assert put(scorer, noise, own_boards / "tiny", authors="A. Nobody", replace=True).what == "replaced"
+        assert texts() == whole
+    assert put(scorer, noise, own_boards / "tiny", authors="A. Nobody", replace=True).what == "unchanged"
 
 
 def test_authors_may_mend_their_card(scorer, noise, own_boards):

@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from a2ibench.encoders import encoders
 from a2ibench.encoders.base import Encoder, EncoderKind
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Metric, metrics
+from a2ibench.rating.serve import application
+from a2ibench.rating.store import Store
+from a2ibench.rating.study import Study
 from a2ibench.results import Result
 from a2ibench.runs.prepare import prepare
 from a2ibench.suites import load_suite
@@ -91,6 +95,22 @@ def suite(tmp_path, fresh_cache):
     return folder / "suite.toml"
 
 
+def test_sounds_in_memory_are_scored_as_their_files(suite, tmp_path):
+    import a2ibench as a2i
+
+    made = {f"c{number}": (beep(hertz), RATE) for number, hertz in enumerate([*NOTES.values()] * 2)}
+    (tmp_path / "files").mkdir()
+    for clip_id, (wave, rate) in made.items():
+        soundfile.write(tmp_path / f"files/{clip_id}.wav", wave, rate)
+    results = [
+        a2i.evaluate(given, str(suite), name="mine", out=tmp_path / str(place))
+        for place, given in enumerate((made, tmp_path / "files"))
+    ]
+    assert results[0]["PITCH"].value == results[1]["PITCH"].value
+    with pytest.raises(A2IBenchError, match=r"is a ndarray; give \(samples, rate\) or a path"):
+        a2i.evaluate({"c0": made["c0"][0]}, str(suite), name="bare", allow_missing=True)
+
+
 def test_eval_submit_verify_board_report_compare(run_cli, suite, tmp_path):
     ran = run_cli("eval", "--method", "beeper", "--suite", suite, "--out", "run")
     assert ran.code == 0, ran.err
@@ -137,6 +157,60 @@ def test_eval_submit_verify_board_report_compare(run_cli, suite, tmp_path):
     text = (tmp_path / "run/report.html").read_text()
     assert text.count("<audio controls") >= 6
     assert "number 0" in text
+
+
+@pytest.mark.parametrize("design", ["likert", "pairwise"])
+def test_a_human_study_from_make_to_aggregate(run_cli, suite, tmp_path, design):
+    for name, tuning in (("run", 1.0), ("off", 1.5)):
+        assert run_cli(
+            "eval", "--method", "beeper", "--suite", suite, "--out", name, "--set", f"tuning={tuning}"
+        ).code == 0  # fmt: skip
+    runs = ("in tune=run", "off key=off/sounds")
+    options = ("--suite", suite, "--design", design, "--clips", 4, "--controls", 2, "--repeats", 1)
+    made = run_cli("rate", "make", "--runs", *runs, *options, "--json")
+    assert made.code == 0, made.err
+    assert json.loads(made.out)["methods"] == ["in tune", "off key"]
+    text = tmp_path / "study/study.toml"
+    text.write_text(text.read_text().replace("Which sound", "Which beep").replace("How well do", "How well, then, do"))
+    assert run_cli("rate", "page", "study").code == 0
+    page = (tmp_path / "study/page/index.html").read_text()
+    assert ("Which beep" if design == "pairwise" else "How well, then, do") in page
+    assert "image" not in re.search(r'id="study">(.*?)</script>', page)[1]
+
+    pytest.importorskip("httpx", reason="Starlette's test client needs httpx")
+    from starlette.testclient import TestClient
+
+    study = Study.load(tmp_path / "study")
+    with closing(Store(tmp_path / "study", study)) as store:
+        secrets = store.invite(["R01", "R02", "R03"])
+        client = TestClient(application(study, tmp_path / "study", store, "w"), base_url="http://127.0.0.1:8000")
+        for secret in secrets.values():
+            sent = json.loads(re.search(r'id="study">(.*?)</script>', client.get(f"/r/{secret}/").text)[1])
+            for item in sent["items"]:
+                assert re.fullmatch(r"a (low|middle|high) beep, number \d", item["given"])
+                sound = client.get(f"/r/{secret}/{item['shown'][0]}")
+                assert (sound.status_code, sound.headers["content-type"]) == (200, "audio/mpeg")
+                methods = study.by_id[item["item"]].methods
+                value = 5 if methods[0] in ("in tune", "real sounds") else 1
+                if design == "pairwise":
+                    value = "first" if value == 5 else "second"
+                body = {"item": item["item"], "value": value, "seconds": 3.0}
+                assert client.post(f"/r/{secret}/answers", json=body).status_code == 200
+
+    told = run_cli("rate", "aggregate", "study", "--write-results", "--json", "--results", "in tune=run")
+    assert told.code == 0, told.err
+    human = json.loads(told.out)
+    assert human["noun"] == "sound"
+    best = human["kept"]["methods"][0]
+    assert (best["method"], best["mean"]) == ("in tune", 5 if design == "likert" else 100)
+    report = (tmp_path / "study/results/human.md").read_text()
+    assert "image" not in report
+    if design == "likert":
+        assert "real sounds (hidden control)" in report
+    else:
+        assert best["strength"] > 0
+        assert "Bradley–Terry" in report
+    assert Result.load(tmp_path / "run/result.json")["human"].value == best["mean"]
 
 
 def test_a_changed_sound_is_found(run_cli, suite, tmp_path):

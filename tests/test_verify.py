@@ -9,8 +9,8 @@ import pytest
 from noise import draw_noise
 from PIL import Image
 
+from a2ibench.board.load import load_board
 from a2ibench.board.rows import read_hashes, write_hashes
-from a2ibench.board.standings import load_board
 from a2ibench.board.submit import write_pictures
 from a2ibench.board.verify import STATES, is_of_own_data, state_of, verify
 from a2ibench.errors import A2IBenchError

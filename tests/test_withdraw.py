@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
+from a2ibench.board.load import load_board
 from a2ibench.board.lock import board_lock
-from a2ibench.board.standings import load_board, standings
+from a2ibench.board.standings import standings
 from a2ibench.board.withdraw import withdraw, withdrawal_of
 from a2ibench.errors import A2IBenchError
 from a2ibench.show.board import write_board

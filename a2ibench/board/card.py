@@ -149,7 +149,7 @@ def slug_of(name: str) -> str:
 
 
 class RunRecord(BaseModel):
-    """``run.json``, as `a2ibench.runs.generate` writes it: what the images of one of our methods depend on."""
+    """``run.json``, as `a2ibench.runs.folder` writes it: what the images of one of our methods depend on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -111,7 +111,8 @@ def read_outputs(
             yield _read(source, folder, clips, everything or clips, allow_missing, stage)
     elif source.is_file():
         raise A2IBenchError(
-            f"{source} is no folder, .zip or .tar.gz; give one with a {clips.task.noun} <clip_id>{ending} per clip."
+            f"{source} is no folder, .zip or .tar.gz; give one with {get_medium(clips.task.output).noun} "
+            f"<clip_id>{ending} per clip."
         )
     else:
         raise A2IBenchError(
@@ -225,7 +226,7 @@ def _named(
         hint = f" ({near!r} is one: case counts)" if near else ""
         problems.append(
             f"{source} holds {len(strangers)} {noun}s that belong to no clip, among them {_some(strangers)}{hint}; "
-            "take them out, or mend their names."
+            "take them out, or fix their names."
         )
     images = {}
     for clip_id in clips.ids:

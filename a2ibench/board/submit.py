@@ -17,16 +17,18 @@ from typing import Literal
 from a2ibench.board.card import MethodCard, RunRecord, slug_of
 from a2ibench.board.lock import board_lock, tidy
 from a2ibench.board.outputs import Outputs
-from a2ibench.board.rows import Hashed, load_result, load_sanity, read_hashes, write_hashes, write_sanity
+from a2ibench.board.rows import TABLE_BYTES, Hashed, load_result, load_sanity, read_hashes, write_hashes, write_sanity
 from a2ibench.board.withdraw import withdrawal_of
 from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
-from a2ibench.files import check_writable, write_text
+from a2ibench.files import check_writable, read_limited, write_text
 from a2ibench.media.image import save_image
 from a2ibench.results import Result
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, chosen_metrics, result_of
 from a2ibench.suites import Suite
+
+_TEXTS = ("items.csv", "hashes.csv")
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,13 @@ def submit(
         problems = [*_clips_problems(board, scorer.suite, clips), *_row_problems(folder, outputs, card, replace)]
         if problems:
             raise A2IBenchError(problems[0])
-        if _is_same(folder, outputs, card, result):
-            return Submitted(folder, load_result(folder / "result.json"), rows, "unchanged")
-        write_sanity(board, rows)
         there = folder.exists()
         part = board / f".{folder.name}.{token_hex(4)}.part"
         _write_entry(part, outputs, card, result, clips)
+        if _is_same(folder, part, result):
+            shutil.rmtree(part)
+            return Submitted(folder, load_result(folder / "result.json"), rows, "unchanged")
+        write_sanity(board, rows)
         _publish(part, folder)
     return Submitted(folder, result, rows, "replaced" if there else "new")
 
@@ -211,17 +214,23 @@ def _digests(hashes: Sequence[Hashed]) -> list[tuple[str, int, str]]:
     return sorted((row.clip_id, row.index, row.sha256) for row in hashes)
 
 
-def _is_same(folder: Path, outputs: Outputs, card: MethodCard, result: Result) -> bool:
-    """Whether the very same stands there already: then it keeps its state, and nothing is written."""
+def _is_same(folder: Path, part: Path, result: Result) -> bool:
+    """Whether the very same stands there already, and whole: then it keeps its state, and nothing is written."""
     try:
         there = load_result(folder / "result.json")
-        same = _digests(read_hashes(folder / "hashes.csv")) == _digests(outputs.hashes)
-        known = MethodCard.load(folder / "method.toml") == card
-    except A2IBenchError:
+        texts = [read_limited(part / name, TABLE_BYTES) == read_limited(folder / name, TABLE_BYTES) for name in _TEXTS]
+        known = MethodCard.load(folder / "method.toml") == MethodCard.load(part / "method.toml")
+        recorded = _run_text(folder) == _run_text(part)
+    except (A2IBenchError, OSError, ValueError):
         return False
-    told = ("method", "suite", "clips", "seed", "options", "weights", "scores", "items", "missing", "details")
-    recorded = (folder / "run.json").exists() == (outputs.run is not None)
-    return same and known and recorded and all(getattr(there, each) == getattr(result, each) for each in told)
+    told = ("suite", "clips", "seed", "options", "weights", "scores", "items", "missing", "details", "outputs")
+    same = there.method == result.method and all(getattr(there, each) == getattr(result, each) for each in told)
+    return same and all(texts) and known and recorded
+
+
+def _run_text(folder: Path) -> bytes | None:
+    file = folder / "run.json"
+    return read_limited(file, TABLE_BYTES) if os.path.lexists(file) else None
 
 
 def _check_unchanged(outputs: Outputs) -> None:

@@ -17,6 +17,7 @@ from a2ibench.cli.shared import (
     DeviceOption,
     JsonOption,
     SuiteOption,
+    TrainingOption,
     WeightsOption,
     app,
     console,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from a2ibench.suites import Suite
 
 BoardOption = Annotated[Path, typer.Option("--board", help="The folder of the boards.")]
-_BOARDS = Path("leaderboards")
 
 
 @app.command(epilog="Example: [bold]a2ibench submit my-images.zip --name my-method[/bold]")
@@ -45,7 +45,8 @@ def submit(
     name: Annotated[str | None, typer.Option("--name", help="What the row is called.")] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
-    board: BoardOption = _BOARDS,
+    training: TrainingOption = None,
+    board: BoardOption = Path("leaderboards"),
     card: Annotated[Path | None, typer.Option("--card", help="A method.toml; else the one among the outputs.")] = None,
     allow_missing: AllowMissingOption = False,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a row of that name.")] = False,
@@ -92,7 +93,10 @@ def submit(
         where = device_of(device)
         with progress() as stage:
             check_clips(clips, stage)
-            scorer = Scorer(loaded, clips, own_data=data is not None, device=where, batch_size=batch_size, stage=stage)
+            scorer = Scorer(
+                loaded, clips, own_data=data is not None, training=training, device=where, batch_size=batch_size,
+                stage=stage,
+            )  # fmt: skip
             done = put(given, about, scorer, folder, replace=replace, device=where)
     write_board(folder, clips=clips)
     if as_json:
@@ -113,6 +117,7 @@ def verify(
     ] = None,
     suite: Annotated[str | None, typer.Option("--suite", help="By default the one that the row names.")] = None,
     data: DataOption = None,
+    training: TrainingOption = None,
     weights: WeightsOption = None,
     regenerate: Annotated[
         bool, typer.Option("--regenerate/--no-regenerate", help="Whether to make the images of our methods again.")
@@ -140,6 +145,7 @@ def verify(
             clips,
             outputs=outputs,
             own_data=own,
+            training=training,
             weights=paths(weights),
             regenerate=regenerate,
             device=where,
@@ -178,7 +184,7 @@ def leaderboard(
     context: typer.Context,
     suite: SuiteOption = "mini",
     data: DataOption = None,
-    board: BoardOption = _BOARDS,
+    board: BoardOption = Path("leaderboards"),
     metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
 ) -> None:
     """Render a board's tables and its page from the results that lie in it; or withdraw a row."""
@@ -252,7 +258,7 @@ def report(
     from a2ibench.clips import ClipSet
     from a2ibench.files import write_text
     from a2ibench.results import Result
-    from a2ibench.runs.generate import output_file
+    from a2ibench.runs.folder import output_file
     from a2ibench.show.pages.run import matches, run_page
 
     result = Result.load(run / "result.json")

@@ -36,20 +36,22 @@ def make(
         typer.Option(
             "--runs",
             metavar="RUN",
-            help="Run folders, or folders of images <clip_id>.png; NAME=FOLDER names the method.",
+            help="Run folders, or folders of outputs as <clip_id>.png; NAME=FOLDER names the method.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The study folder; it must be new.")] = Path("study"),
     design: Annotated[
         str,
-        typer.Option("--design", help="likert: each image, 1 to 5. pairwise: which of two fits the sound better."),
+        typer.Option(
+            "--design", help="likert: each output, 1 to 5. pairwise: which of two fits better what was given."
+        ),
     ] = "likert",
     clips: Annotated[int, typer.Option("--clips", min=1, help="How many clips, the same for every method.")] = 15,
     repeats: Annotated[
         int | None, typer.Option("--repeats", min=0, help="How many items are shown twice; by default 5.")
     ] = None,
     controls: Annotated[
-        int | None, typer.Option("--controls", min=0, help="How many hidden real images; by default 5.")
+        int | None, typer.Option("--controls", min=0, help="How many hidden real outputs; by default 5.")
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the clips that are drawn; the rest is random in each study.")
@@ -70,7 +72,7 @@ def make(
     loaded = load_suite(suite)
     few = min(5, clips)
     study = make_study(
-        read_runs(given, loaded.id),
+        read_runs(given, loaded.id, loaded.task),
         loaded.clips(data),
         out,
         suite=loaded.id,
@@ -92,7 +94,7 @@ def make(
     note(f"Edit {out / 'study.toml'} and run `a2ibench rate page {out}`; then send {out / 'page' / 'index.html'} to")
     note(f"raters, or invite them (`a2ibench rate invite {out} --raters 17`) and run `a2ibench rate serve {out}`.")
     note(f"Or make a page for each rater alone: `a2ibench rate page {out} --rater R01`.")
-    note(f"Keep {out / 'items.json'} to yourself: it says which image is whose.")
+    note(f"Keep {out / 'items.json'} to yourself: it says which {loaded.task.noun} is whose.")
 
 
 @rate.command(epilog="Example: [bold]a2ibench rate page study --rater R07[/bold]")

@@ -2,8 +2,9 @@
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +15,18 @@ from a2ibench.cli.shared import (
     FreshOption,
     JsonOption,
     LimitOption,
+    RayOption,
     SeedOption,
+    ShardOption,
     SuiteOption,
+    WorkersOption,
     app,
+    chosen_shard,
     console,
     note,
     print_json,
     progress,
+    say_shard,
 )
 from a2ibench.errors import A2IBenchError, unknown
 
@@ -44,19 +50,24 @@ def reproduce(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 where a number leaves its band.")] = False,
     fresh: FreshOption = False,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run all six rows of the paper's Table 1, and say which of its orderings hold; goes on where it was stopped."""
     if what != "table1":
         raise unknown("table to reproduce", what, ("table1",))
     from a2ibench.api import chosen_clips, run_folder
-    from a2ibench.paper.reproduce import table1
+    from a2ibench.paper.reproduce import table1, table1_shard
     from a2ibench.paper.table1 import load_published
     from a2ibench.paper.tables import complaints, to_terminal
+    from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
+    part = chosen_shard(shard, fresh, workers, ray)
     loaded = load_suite(suite)
     own = _weights(weights)
     if check and (limit is not None or loaded.name not in load_published().bands):
@@ -67,19 +78,16 @@ def reproduce(
     folder = out or run_folder(loaded, clips, "table1", data, limit).parent
     if limit is not None and out is None:
         folder = folder / f"limit{limit}"
-    with progress() as stage:
-        table = table1(
-            loaded,
-            clips,
-            folder,
-            own_data=data is not None,
-            seed=seed,
-            device=device_of(device),
-            batch_size=batch_size,
-            weights=own,
-            fresh=fresh,
-            stage=stage,
-        )
+    asked: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "weights": own}
+    with open_workers(workers, ray, device, part) or nullcontext() as executor, progress() as stage:
+        asked |= {"device": executor.device(device) if executor else device_of(device), "executor": executor}
+        if part is not None:
+            mine = table1_shard(loaded, clips, folder, part, **asked, stage=stage)
+        else:
+            table = table1(loaded, clips, folder, own_data=data is not None, fresh=fresh, **asked, stage=stage)
+    if part is not None:
+        say_shard(part, folder, mine, as_json)
+        return
     if as_json:
         print_json(table.model_dump(mode="json"))
     else:

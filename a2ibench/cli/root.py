@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from a2ibench import __version__
-from a2ibench.cli import board, data, look, rate, reproduce, run  # noqa: F401  # they register their commands
+from a2ibench.cli import board, data, index, look, rate, reproduce, run  # noqa: F401  # they register their commands
 from a2ibench.cli.shared import app, note
-from a2ibench.errors import A2IBenchWarning
+from a2ibench.errors import A2IBenchNote, A2IBenchWarning
 
 __all__ = ["app", "show_warning"]
 
@@ -29,4 +29,7 @@ def _root(
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Print a warning as one line, without the place in the code."""
-    note(f"a2ibench: {message}" if issubclass(category, A2IBenchWarning) else f"{category.__name__}: {message}")
+    if issubclass(category, A2IBenchNote):
+        note(str(message))
+    else:
+        note(f"a2ibench: {message}" if issubclass(category, A2IBenchWarning) else f"{category.__name__}: {message}")

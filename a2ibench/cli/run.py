@@ -2,8 +2,9 @@
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,17 +17,23 @@ from a2ibench.cli.shared import (
     JsonOption,
     LimitOption,
     OutOption,
+    RayOption,
     SeedOption,
     SetOption,
+    ShardOption,
     SuiteOption,
+    TrainingOption,
     WeightsOption,
+    WorkersOption,
     app,
+    chosen_shard,
     console,
     note,
     pairs,
     paths,
     print_json,
     progress,
+    say_shard,
 )
 from a2ibench.errors import A2IBenchError
 
@@ -41,6 +48,7 @@ def eval(
     ] = None,
     suite: SuiteOption = "mini",
     data: DataOption = None,
+    training: TrainingOption = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="A metric instead of the default ones; repeatable.")
     ] = None,
@@ -54,39 +62,37 @@ def eval(
     options: SetOption = None,
     allow_missing: AllowMissingOption = False,
     fresh: FreshOption = False,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Generate what is missing and score it: a method of ours, or a folder of images."""
     if (method is None) == (outputs is None):
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
-    from a2ibench.api import evaluation
+    from a2ibench.api import evaluate_shard, evaluation
     from a2ibench.baselines import get as get_method
     from a2ibench.show.terminal import score_report
+    from a2ibench.tasks import get as get_task
 
     began = time.perf_counter()
+    part = chosen_shard(shard, fresh, workers, ray)
+    what = get_method(method).name if method else outputs or Path()
+    asked: dict[str, Any] = {
+        "name": name, "data": data, "limit": limit, "metrics": metric, "seed": seed, "options": pairs(options),
+        "weights": paths(weights), "device": device, "batch_size": batch_size, "out": out,
+        "allow_missing": allow_missing, "workers": workers,
+    }  # fmt: skip
     with progress() as stage:
-        done = evaluation(
-            get_method(method).name if method else outputs or Path(),
-            suite,
-            name=name,
-            data=data,
-            limit=limit,
-            metrics=metric,
-            seed=seed,
-            options=pairs(options),
-            weights=paths(weights),
-            device=device,
-            batch_size=batch_size,
-            out=out,
-            allow_missing=allow_missing,
-            fresh=fresh,
-            stage=stage,
-        )
+        if part is not None:
+            say_shard(part, *evaluate_shard(what, suite, part, **asked, stage=stage), as_json)
+            return
+        done = evaluation(what, suite, **asked, training=training, fresh=fresh, ray=ray, stage=stage)
     if as_json:
         print_json(done.result.model_dump())
         return
     console().print(score_report([done.result], done.sanity))
-    held = "  images/ items.csv result.json contact.png" if done.run else ""
+    held = f"  {get_task(done.result.task).folder}/ items.csv result.json contact.png" if done.run else ""
     console().print(f"{done.folder}{os.sep}{held}", highlight=False)
     note(f"Done in {time.perf_counter() - began:.0f} s.")
     if done.result.caution and data is not None and outputs is not None:
@@ -124,32 +130,45 @@ def generate(
     weights: WeightsOption = None,
     options: SetOption = None,
     fresh: FreshOption = False,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a method's images without scoring them; goes on where an earlier run was stopped."""
     from a2ibench.api import chosen_clips, run_folder
+    from a2ibench.clips import ClipSet
     from a2ibench.files import check_writable
+    from a2ibench.runs.folder import check_folder
+    from a2ibench.runs.generate import check_units
     from a2ibench.runs.generate import generate as make_images
+    from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of, prepare
     from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import load_suite
 
+    part = chosen_shard(shard, fresh, workers, ray)
     loaded = load_suite(suite)
     clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     folder = out or run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
-    where = device_of(device)
-    with progress() as stage:
-        check_clips(clips, stage)
+    check_folder(run, folder, fresh=fresh)
+    with open_workers(workers, ray, device, part) or nullcontext() as executor, progress() as stage:
+        where = executor.device(device) if executor else device_of(device)
+        check_units(folder, run.method.task, where, batch_size, clips if part else None)
+        mine = ClipSet(part.of(clips, batch_size), clips.name, clips.task) if part else clips
+        check_clips(mine, stage)
         generated = make_images(
             run,
             clips,
             folder,
             device=where,
             batch_size=batch_size,
-            advance=stage("generate", len(clips)),
+            advance=stage("generate", len(mine)),
             fresh=fresh,
+            executor=executor,
+            shard=part,
         )
     if as_json:
         print_json({"folder": str(folder), "images": {k: str(v) for k, v in generated.files.items()}})
@@ -167,27 +186,29 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="By default under runs/.")] = None,
     classification_loss: Annotated[bool, typer.Option("--cl", help="Add the classification loss.")] = False,
     steps: Annotated[int | None, typer.Option("--steps", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Per process.")] = None,
-    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches per step.")] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Clips of a batch, of all processes together.")
+    ] = None,
+    accumulate: Annotated[int | None, typer.Option("--accumulate", min=1, help="Batches per step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
-    mixed_precision: Annotated[str, typer.Option("--mixed-precision", help="no, fp16 or bf16.")] = "no",
-    precompute: Annotated[
-        bool,
-        typer.Option(help="Compute audio features and latents once per clip and keep them in the cache."),
-    ] = True,
+    mixed_precision: Annotated[str | None, typer.Option("--mixed-precision", help="no, fp16 or bf16.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the UNet: faster on GPUs, a slow start.")] = False,
+    cache: Annotated[
+        str | None, typer.Option("--cache", help="What is computed once: features, latents, or auto (by size).")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     checkpoint_every: Annotated[int, typer.Option("--save-every", min=1, help="Steps.")] = 200,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin again.")
     ] = True,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as validate_every=500 or recipe=authors."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a method, as AudioToken's embedder; the same command goes on after a kill (GPUs: accelerate launch)."""
-    from a2ibench.errors import unknown
-
-    if mixed_precision not in ("no", "fp16", "bf16"):
-        raise unknown("mixed precision", mixed_precision, ("no", "fp16", "bf16"))
     from a2ibench.baselines import methods
     from a2ibench.runs.prepare import device_of
     from a2ibench.runs.train import train_method
@@ -198,20 +219,15 @@ def train(
     where = device_of(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes of `accelerate launch`
         where = f"cuda:{os.environ['LOCAL_RANK']}"
-    chosen = {"steps": steps, "batch_size": batch_size, "lr": lr}
+    chosen = {"steps": steps, "batch_size": batch_size, "accumulate": accumulate, "lr": lr, "cache": cache}
+    chosen |= {"mixed_precision": mixed_precision, "compile": compile or None}
     with progress() as stage:
         file = train_method(
             method,
             suite,
             data,
             out,
-            settings={
-                **{k: v for k, v in chosen.items() if v is not None},
-                "accumulate": accumulate,
-                "mixed_precision": mixed_precision,
-                "precompute": precompute,
-                "seed": seed,
-            },
+            settings={"seed": seed, **pairs(options), **{k: v for k, v in chosen.items() if v is not None}},
             device=where,
             checkpoint_every=checkpoint_every,
             fresh=not resume,

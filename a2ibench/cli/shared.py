@@ -3,8 +3,10 @@
 import codecs
 import io
 import json
+import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,10 @@ from a2ibench.errors import A2IBenchError
 _EVERY = 30.0  # seconds between two lines of progress in a log file
 
 
-_PLAIN = {"±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">="}
+_PLAIN = {
+    "±": "+-", "–": "-", "−": "-", "—": "-", "·": ".", "…": "...", "α": "alpha", "ρ": "rho", "×": "x", "≥": ">=",
+    "↑": "^", "↓": "v", "→": ">", "≤": "<=", "“": '"', "”": '"', "’": "'",
+}  # fmt: skip
 
 
 class _InOrder(TyperGroup):
@@ -30,7 +35,7 @@ class _InOrder(TyperGroup):
 
 ORDER = (
     "eval", "reproduce", "compare", "report", "submit", "verify", "leaderboard", "rate", "generate", "train", "list",
-    "data", "doctor", "schema",
+    "data", "index", "doctor", "schema",
 )  # fmt: skip
 
 app = typer.Typer(
@@ -49,6 +54,10 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Your own clips: a folder with clips.csv, see docs/data.md."),
 ]
+TrainingOption = Annotated[
+    Path | None,
+    typer.Option("--training", help="The clips that it was trained on, as for --data: copies of them are counted."),
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=3, help="Only so many clips, spread over the labels.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The seed of the images.")]
 DeviceOption = Annotated[
@@ -61,6 +70,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout i
 WeightsOption = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="PART=FILE", help="Your own weights for a part, as embedder=FILE."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Compute in so many processes, one per GPU or core; see docs/clusters.md."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts; in a SLURM array by itself, unless none."),
+]
+RayOption = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="Compute on a Ray cluster: auto or HOST:PORT.")
 ]
 AllowMissingOption = Annotated[
     bool, typer.Option("--allow-missing", help="Clips may lack images: they lose all their comparisons.")
@@ -152,7 +172,38 @@ def _plain_characters(error: UnicodeError) -> tuple[str, int]:
     """Write ``+-`` for ``±`` and the like where a terminal or a pipe can't show it."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+    return "".join(_plain_character(sign) for sign in error.object[error.start : error.end]), error.end
+
+
+def _plain_character(sign: str) -> str:
+    """One character for one, or a table loses its columns: é is written e."""
+    base = unicodedata.normalize("NFKD", sign)[:1]
+    return _PLAIN.get(sign) or (base if base.isascii() else "?")
+
+
+def chosen_shard(text: str | None, fresh: bool, workers: int | None, ray: str | None) -> Any:
+    """Read --shard, and say so where it comes from SLURM; None for the whole. Refuses what can't go with it."""
+    from a2ibench.runs.pools import check_workers
+    from a2ibench.runs.units import shard_of
+
+    shard = shard_of(text)
+    if shard and fresh:
+        raise A2IBenchError(
+            "--fresh would delete what other shards make; delete the run folder first, and leave it out."
+        )
+    check_workers(workers, ray, shard)
+    if shard and text is None:
+        note(f"Shard {shard} of the SLURM array (--shard none makes the whole).")
+    return shard
+
+
+def say_shard(part: Any, folder: Path, clips: Any, as_json: bool) -> None:
+    """Say what a shard has made, and that the scores come later."""
+    if as_json:
+        print_json({"folder": str(folder), "shard": str(part), "clips": list(clips.ids)})
+        return
+    console().print(f"{folder}{os.sep}  shard {part}, {len(clips)} clips", highlight=False)
+    note("When all shards have ended, the same command without --shard (in an array: --shard none) merges them.")
 
 
 def print_json(value: Any) -> None:

@@ -78,16 +78,25 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
-    with lock:
+    with held:
         for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
             litter.unlink(missing_ok=True)
         records = _records(corpus, out, judge, encoders, workers, stage)
         counts = {"strangers": corpus.strangers, "twice": corpus.twice}
         coverage = cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
-        write_report(out, records, coverage, settings.choices(), encoders)
+        header = ("clip_id", *settings.columns, "label")
+        write_report(
+            out,
+            records,
+            coverage,
+            settings.choices(),
+            encoders,
+            header=header,
+            row=lambda record: [getattr(record, column) for column in header],
+        )
     if not coverage.kept:
         reasons = ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items())
         raise A2IBenchError(f"No clip is left ({reasons}); {out / 'provenance.csv'} says why for each.")
@@ -150,7 +159,7 @@ def check_space(corpus: Corpus, out: Path, settings: Settings) -> None:
 
 
 def _room(video: Path, settings: Settings) -> float | None:
-    """Estimate the bytes of a clip's sound and frame from the video's header; None where it has none."""
+    """Estimate the bytes of what a clip becomes from the video's header; None where it has none."""
     import av
 
     try:
@@ -164,8 +173,13 @@ def _room(video: Path, settings: Settings) -> float | None:
     except (av.FFmpegError, OSError, ValueError):
         return None
     scale = min(1.0, settings.side / max(1, min(width, height))) if settings.side else 1.0
-    blocks = 3 * 4096  # the last block of each of three files
-    return float(sound * _FLAC_SHARE + width * height * scale**2 * 3 * _PNG_SHARE + blocks)
+    kinds = {
+        "audio": sound * _FLAC_SHARE,
+        "image": width * height * scale**2 * 3 * _PNG_SHARE,
+        "video": video.stat().st_size,
+    }
+    blocks = 4096 * (1 + len(settings.columns))  # the last block of each file
+    return float(sum(kinds[column] for column in settings.columns) + blocks)
 
 
 def _size(count: float) -> str:

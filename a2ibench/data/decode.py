@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2ibench.errors import A2IBenchError
+from a2ibench.media.moving import converted
 from a2ibench.text import first_sentence
 
 LONGEST_SECONDS, MOST_PIXELS, SILENCE = 600, 64_000_000, 1e-4  # as `a2ibench.media` has them
@@ -20,6 +21,7 @@ MOST_FRAMES = 40  # candidates that are held at once; a longer video is looked a
 MOST_RATE = 240  # frames a second that are decoded at most: a header may lie
 STILL = 2.0  # mean difference of two thumbnails, in levels of 255, that compression alone makes
 _HOLE = 0.05  # seconds: smaller jumps of the sound's clock are rounding of the container
+_BLOCK = 4096  # samples that an encoder's last block holds at most
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 
 Sound = NDArray[np.int16]
@@ -125,12 +127,20 @@ def _read(container: Any, path: Path, per_second: float, side: int) -> Decoded:
     moments = frames.chosen()
     if not sound.blocks:
         raise UnusableError("no sound", f"{path.name} has a sound stream without samples.")
-    wave = np.concatenate(sound.blocks)
+    wave = _without_padding(np.concatenate(sound.blocks), sound.rate, audio, zero)
     mono = wave.mean(axis=1, dtype=np.float64) / 32768
     if np.abs(mono).max() < SILENCE:
         raise UnusableError("mute", f"{path.name} is mute: its sound is silence.")
-    seconds = round(min(frames.end, sound.end), 3)
+    seconds = round(min(frames.end, len(wave) / sound.rate), 3)
     return Decoded(moments, wave, sound.rate, seconds, round(sound.start, 4), _is_still(moments))
+
+
+def _without_padding(wave: Sound, rate: int, stream: Any, zero: float) -> Sound:
+    """Cut what the encoder added to fill its last block: the length is the stream's."""
+    if not stream.duration:
+        return wave
+    stated = round((float(((stream.start_time or 0) + stream.duration) * stream.time_base) - zero) * rate)
+    return wave[:stated] if 0 < len(wave) - stated <= _BLOCK else wave
 
 
 @dataclass
@@ -176,7 +186,7 @@ class _Frames:
         return tuple(self.moments)
 
     def _picture(self, frame: Any) -> Image.Image:
-        image: Image.Image = frame.to_image().convert("RGB")
+        image: Image.Image = converted(frame).to_image()
         short = min(image.size)
         if not self.side or short <= self.side:
             return image

@@ -22,7 +22,7 @@ from a2ibench.encoders.base import Encoder
 from a2ibench.suites import Suite, load_suite
 from a2ibench.weights.fetch import locate
 
-VERSION = 1  # raised whenever the same video may give another sound or frame
+VERSION = 2  # raised whenever the same video may give another sound or frame
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ class Settings:
     """How many of the audio classifier's first choices may agree."""
     audio_classes: str = ""
     """The user's own list of AudioSet's classes."""
+    columns: tuple[str, ...] = ("audio", "image")
+    """What is made of a video, by the columns of the task: its sound, the frame, the video without its sound."""
+    rate: int = 0
+    """Samples a second of the sound, which is then mono; 0 keeps its rate and channels."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether any network is needed: to choose a frame, or to filter."""
+        return self.filter or "image" in self.columns
 
     def choices(self) -> dict[str, Any]:
         """Give all choices but the path of the user's list, whose names stand for it among the encoders."""
@@ -66,8 +75,8 @@ class Settings:
 class Verdict:
     """What the networks say of a clip: the frame, and what is seen and heard."""
 
-    moment: Moment
-    clip_score: float
+    moment: Moment | None = None
+    clip_score: float | None = None
     image_class: str = ""
     image_probability: float = 0.0
     audio_class: str = ""
@@ -111,6 +120,8 @@ class Judge:
 
     def encoders(self) -> dict[str, str]:
         """Name the networks, which loads them: an error in one is told before any work."""
+        if not self.settings.looks:
+            return {}
         found = {"clip-image": self.image_encoder.id, "clip-text": self.text_encoder.id}
         if self.settings.filter:
             names = hashlib.sha256("\n".join(self.tagger.names).encode()).hexdigest()[:12]
@@ -119,6 +130,8 @@ class Judge:
 
     def judge(self, clip: Decoded, label: str) -> Verdict:
         """Choose the frame nearest to the label; with the filter on also classify that frame and the sound."""
+        if not self.settings.looks:
+            return Verdict()
         scores = self.frame_scores([moment.image for moment in clip.moments], label)
         best = int(scores.argmax())  # of equal ones the first
         moment, score = clip.moments[best], round(float(scores[best]), 6)
@@ -132,12 +145,12 @@ class Judge:
 
     def frame_scores(self, images: Sequence[Image.Image], label: str) -> NDArray[np.float64]:
         """Compare frames with the label: cosines, ``[frames]``."""
-        rows = unit(self.image_encoder.encode(list(images)))
+        rows = unit(self.image_encoder.encode_together(list(images)))
         return rows @ self._text(self.settings.prompt.replace("{}", label))
 
     def see(self, image: Image.Image) -> tuple[str, float]:
         """Name what the image classifier sees first, and its probability."""
-        logits = self.classifier.encode([image])[0].astype(np.float64)
+        logits = self.classifier.encode_together([image])[0].astype(np.float64)
         odds = np.exp(logits - logits.max())
         best = int(logits.argmax())
         return self.classifier.categories[best], round(float(odds[best] / odds.sum()), 6)
@@ -151,12 +164,14 @@ class Judge:
     def _text(self, text: str) -> NDArray[np.float64]:
         """Encode a text by itself, once."""
         if text not in self._text_rows:
-            self._text_rows[text] = unit(self.text_encoder.encode([text]))[0]
+            self._text_rows[text] = unit(self.text_encoder.encode_together([text]))[0]
         return self._text_rows[text]
 
 
 def check_networks(suite: Suite, settings: Settings) -> None:
     """Find all weights, so that what is absent is named before any work; nothing is loaded."""
+    if not settings.looks:
+        return
     suite.check_encoders(["clip-image", *(["classifier"] if settings.filter else [])])
     if settings.filter:
         part = suite.part("beats")
@@ -172,12 +187,12 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return scaled
 
 
-def mono(sound: NDArray[np.int16], rate: int) -> NDArray[np.float32]:
-    """Mix a sound ``[samples, channels]`` down and resample it to 16 kHz, as `read_audio` does for every encoder."""
+def mono(sound: NDArray[np.int16], rate: int, wanted: int = RATE) -> NDArray[np.float32]:
+    """Mix a sound ``[samples, channels]`` down and resample it, as `read_audio` does for every encoder."""
     import soxr
 
     wave: NDArray[np.float32] = (sound.mean(axis=1, dtype=np.float64) / 32768).astype(np.float32)
-    if rate == RATE:
+    if rate == wanted:
         return wave
-    resampled: NDArray[np.float32] = soxr.resample(wave, rate, RATE, quality="HQ")
+    resampled: NDArray[np.float32] = soxr.resample(wave, rate, wanted, quality="HQ")
     return resampled

@@ -7,7 +7,7 @@ twice is dropped and named, not tried for ever.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from a2ibench.data.decode import Decoded, UnusableError, decode
-from a2ibench.data.judge import Judge, Settings, Verdict
+from a2ibench.data.judge import Judge, Settings, Verdict, mono
 from a2ibench.data.records import Job, Record, store
 from a2ibench.files import sha256_file, write_bytes
+from a2ibench.media.audio import write_audio
 from a2ibench.media.image import save_image
+from a2ibench.media.video import mux
 
 Done = Callable[[Record], None]
+ENDINGS = {"audio": ".flac", "image": ".png", "video": ".mp4"}
 
 
 def make_clip(job: Job, out: Path, judge: Judge) -> Record:
     """Make one clip: decode, choose, write the sound and the frame, and last the record."""
     source, settings = job.folder / job.source, judge.settings
-    paths = {"audio": f"audio/{job.clip_id}.flac", "image": f"image/{job.clip_id}.png"}
+    paths = {column: f"{column}/{job.clip_id}{ENDINGS[column]}" for column in settings.columns}
     clip, verdict, why = None, None, None
     try:
         digest = sha256_file(source)
@@ -48,8 +51,7 @@ def make_clip(job: Job, out: Path, judge: Judge) -> Record:
             why = error
     written: dict[str, Any] = {}
     if why is None and clip is not None and verdict is not None:
-        write_bytes(out / paths["audio"], _flac(clip))
-        save_image(out / paths["image"], verdict.moment.image)
+        _write(out, paths, source, clip, verdict, settings)
         written = {**paths, **{f"{name}_sha256": sha256_file(out / path) for name, path in paths.items()}}
     else:
         for path in paths.values():  # of other settings, under which it was kept
@@ -69,6 +71,20 @@ def make_clip(job: Job, out: Path, judge: Judge) -> Record:
     return record
 
 
+def _write(
+    out: Path, paths: Mapping[str, str], source: Path, clip: Decoded, verdict: Verdict, settings: Settings
+) -> None:
+    """Write what is made of a video, column by column."""
+    if "audio" in paths and settings.rate:
+        write_audio(out / paths["audio"], mono(clip.sound, clip.rate, settings.rate), settings.rate)
+    elif "audio" in paths:
+        write_bytes(out / paths["audio"], _flac(clip))
+    if "image" in paths and verdict.moment is not None:
+        save_image(out / paths["image"], verdict.moment.image)
+    if "video" in paths:  # without its sound: who is to make one must not hear it
+        mux(source, None, 0, out / paths["video"])
+
+
 def _check(clip: Decoded, settings: Settings) -> None:
     if clip.seconds < settings.shortest:
         raise UnusableError("short", f"it lasts {clip.seconds:g} s, and {settings.shortest:g} s are wanted.")
@@ -81,7 +97,7 @@ def _facts(clip: Decoded | None, verdict: Verdict | None) -> dict[str, Any]:
     if clip is not None:
         facts |= {"seconds": clip.seconds, "sound_start": clip.sound_start, "rate": clip.rate}
         facts |= {"channels": clip.sound.shape[1], "still": clip.still}
-    if verdict is not None:
+    if verdict is not None and verdict.moment is not None:
         facts |= {"frame_time": verdict.moment.time, "clip_score": verdict.clip_score}
         if verdict.agreement is not None:
             names = ("image_class", "image_probability", "audio_class", "audio_probability", "agreement")

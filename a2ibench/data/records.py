@@ -51,11 +51,18 @@ class Record:
     audio_sha256: str = ""
     image: str = ""
     image_sha256: str = ""
+    video: str = ""
+    video_sha256: str = ""
 
     @property
     def kept(self) -> bool:
         """Whether the clip stands in ``clips.csv``."""
         return self.status == "kept"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that were made."""
+        return tuple(name for name in (self.audio, self.image, self.video) if name)
 
     @property
     def found(self) -> bool:
@@ -83,7 +90,7 @@ def place(out: Path, clip_id: str) -> Path:
 
 def store(out: Path, key: str, record: Record) -> None:
     """Write a record, after its files: what has one is done."""
-    sizes = {name: (out / name).stat().st_size for name in (record.audio, record.image) if name}
+    sizes = {name: (out / name).stat().st_size for name in record.files}
     content = {"key": key, "sizes": sizes, "record": asdict(record)}
     write_text(place(out, record.clip_id), json.dumps(content, indent=1) + "\n")
 
@@ -95,7 +102,7 @@ def load(out: Path, job: Job) -> Record | None:
         record = Record(**content["record"])
         whole = all((out / name).stat().st_size == size for name, size in content["sizes"].items())
         same = content["key"] == job.key and (record.clip_id, record.label) == (job.clip_id, job.label)
-        named = {name for name in (record.audio, record.image) if name} == set(content["sizes"])
+        named = set(record.files) == set(content["sizes"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, A2IBenchError):
         return None  # absent or damaged: the clip is made again
     return record if whole and same and named else None

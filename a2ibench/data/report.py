@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,27 +108,39 @@ def cover(
 
 
 def write_report(
-    out: Path, records: Sequence[Record], coverage: Coverage, settings: Mapping[str, Any], encoders: Mapping[str, str]
+    out: Path,
+    records: Sequence[Record],
+    coverage: Coverage,
+    settings: Mapping[str, Any],
+    encoders: Mapping[str, str],
+    *,
+    columns: Sequence[str] = COLUMNS,
+    header: Sequence[str],
+    row: Callable[[Record], list[str]],
 ) -> None:
-    """Write the four files; ``clips.csv`` last, and not at all where no clip is left."""
+    """Write the four files; ``clips.csv`` last, and not at all where no clip is left.
+
+    ``columns`` are those of ``provenance.csv``, ``header`` and ``row`` what ``clips.csv`` says of a clip.
+    """
     rows = sorted(records, key=lambda record: record.clip_id)
-    write_text(out / "provenance.csv", _table(COLUMNS, (_row(record) for record in rows)))
-    columns = ("label", "listed", "wanted", "found", "kept")
+    write_text(out / "provenance.csv", _table(columns, (_row(record, columns) for record in rows)))
+    counted = ("label", "listed", "wanted", "found", "kept")
     per_class = ([csv_text(label), *counts.values()] for label, counts in coverage.classes.items())
-    write_text(out / "coverage.csv", _table(columns, per_class))
+    write_text(out / "coverage.csv", _table(counted, per_class))
     content = coverage.as_json(settings, encoders)
     write_text(out / "coverage.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    clips = [(record.clip_id, record.audio, record.image, record.label) for record in rows if record.kept]
+    clips = [row(record) for record in rows if record.kept]
     if clips:
-        write_text(out / "clips.csv", _table(("clip_id", "audio", "image", "label"), clips))
+        write_text(out / "clips.csv", _table(header, clips))
     else:
         (out / "clips.csv").unlink(missing_ok=True)
 
 
-def _row(record: Record) -> list[object]:
-    values = {name: getattr(record, name) for name in COLUMNS}
+def _row(record: Record, columns: Sequence[str] = COLUMNS) -> list[object]:
+    values = {name: getattr(record, name) for name in columns}
     for name in _FREE_TEXT:
-        values[name] = csv_text(values[name])
+        if name in values:
+            values[name] = csv_text(values[name])
     return ["" if value is None else value for value in values.values()]
 
 

@@ -129,7 +129,7 @@ def find_videos(folder: Path) -> Videos:
         raise A2IBenchError(f"There is no folder {folder}; give --videos DIR, the folder of VGGSound's videos.")
     files: dict[str, str] = {}
     twice, others = 0, []
-    for name in _walk(folder):
+    for name in walk(folder):
         clip_id = clip_of(os.path.basename(name)) if name.lower().endswith(SUFFIXES) else None
         if clip_id is None:
             others.append(name)
@@ -147,7 +147,7 @@ def find_videos(folder: Path) -> Videos:
     return Videos(files, twice, tuple(others))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def walk(folder: Path) -> Iterator[str]:
     """Give the plain files under a folder, relative to it, in the order of their names."""
     found = []
     seen = {os.path.realpath(folder)}

@@ -13,8 +13,8 @@ __all__ = ["Encoder", "EncoderKind", "get"]
 def get(name: str) -> EncoderKind:
     """Find the declaration of an encoder by its name.
 
-    The module that its name begins with is looked at first (``clip-image`` in ``clip``): importing all of them takes
-    seconds, since each imports its own libraries.
+    The module of its name is looked at first, then that which it begins with (``clip-image`` in ``clip``): importing
+    all of them takes seconds, since each imports its own libraries.
 
     Raises
     ------
@@ -22,9 +22,9 @@ def get(name: str) -> EncoderKind:
         For an unknown name; the sentence gives the nearest one.
 
     """
-    stem = f"{__name__}.{name.partition('-')[0]}"
-    if stem in modules_of(__name__):
-        for kind in getattr(import_module(stem), "ENCODERS", ()):
+    stems = (name.replace("-", "_"), name.partition("-")[0])
+    for stem in (f"{__name__}.{stem}" for stem in stems):
+        for kind in getattr(import_module(stem), "ENCODERS", ()) if stem in modules_of(__name__) else ():
             if kind.name == name:
                 return kind  # type: ignore[no-any-return]
     if name not in encoders():

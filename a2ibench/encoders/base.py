@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from a2ibench.errors import unknown
 
-Modality = Literal["image", "audio", "text"]
+Modality = Literal["image", "audio", "video", "text"]
 Float32 = NDArray[np.float32]
 
-READING: Mapping[Modality, int] = {"image": 1, "audio": 2, "text": 1}
+READING: Mapping[Modality, int] = {"image": 1, "audio": 2, "video": 1, "text": 1}
 """How files reach an encoder, a version per modality: raised when the same file may give other pixels or samples."""
 
 
@@ -29,7 +29,8 @@ class Encoder(ABC):
         The role and the network, for example ``"clip-image"``.
     modality
         What it takes: ``"image"`` (RGB ``PIL.Image``), ``"audio"`` (float32 mono waveforms ``[samples]``
-        at ``rate``) or ``"text"`` (``str``).
+        at ``rate``), ``"video"`` (the ``Path`` of a file, read front to back by `a2ibench.media.video.frames`, since
+        a batch of decoded videos fits no memory) or ``"text"`` (``str``).
     weights
         The sha256 of the weights file, in hex.
     preprocessing
@@ -41,6 +42,16 @@ class Encoder(ABC):
         What the network computes in.
     rate
         The sample rate in Hz that an audio encoder wants; 0 for the others.
+    batch
+        How many items the network computes at once; always as many, a last batch is filled up. In batches of another
+        size a row differs in its last bits.
+    at_once
+        How many items to give `compute` at a time, so that all of the processor has work.
+    device
+        Where the network computes, as torch names it.
+    computing
+        How the rows are computed, where that can move their last bits only: the device, the kernels, and the batch. It
+        names cached rows and stands in a result's provenance; not in the id, since no printed digit depends on it.
 
     """
 
@@ -51,11 +62,20 @@ class Encoder(ABC):
     configuration: Mapping[str, Any]
     dtype: str = "float32"
     rate: int = 0
+    batch: int = 8
+    at_once: int = 8
+    device: Any = "cpu"
+    computing: str = ""
 
     @property
     def id(self) -> str:
         """Everything that the rows depend on: name, weights, preprocessing, dtype, and a digest of all of it."""
         return f"{self.name}:{self.weights[:16]}:{self.preprocessing}:{self.dtype}:{self.digest}"
+
+    @property
+    def stored_as(self) -> str:
+        """Everything that the rows' bits depend on: what names them where they are kept."""
+        return f"{self.id}:{self.computing}" if self.computing else self.id
 
     @property
     def digest(self) -> str:
@@ -71,8 +91,26 @@ class Encoder(ABC):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @abstractmethod
-    def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode one batch: ``[len(items), d]``; a row depends on nothing but its own item."""
+    def encode(self, items: Sequence[Any]) -> Any:
+        """Encode any number of items: ``[len(items), d]``; a row's bits depend on nothing but its own item.
+
+        An encoder that gives several rows per item (windows, onsets) gives a list of ``[k, d]``, one for each item.
+        """
+
+    def encode_together(self, items: Sequence[Any]) -> Any:
+        """Encode items that always come together, as the frames of a video, or a single one: ``[len(items), d]``.
+
+        Their batch need not be filled up, so that it costs less; the last bits may differ from those of `encode`.
+        """
+        return self.encode(items)
+
+    def prepare(self, item: Any) -> Any:
+        """Do what comes before the network, for one item; it may run beside the network, in another thread."""
+        return item
+
+    def compute(self, prepared: Sequence[Any]) -> Any:
+        """Encode what `prepare` gave: ``[len(prepared), d]``."""
+        return self.encode(prepared)
 
 
 @dataclass(frozen=True)

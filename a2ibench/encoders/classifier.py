@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models import ResNet, ResNet50_Weights, resnet50
 from torchvision.models.resnet import BasicBlock
 
+from a2ibench.encoders._fast import speed_up
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
 from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import unknown
@@ -118,7 +119,9 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     network = build_classifier(config)
     load_strict(network, weights, f"the classifier of {len(categories)} categories")
     freeze(network, device, channels_last=True)
-    return ClassifierEncoder(network, transform, tuple(categories), sizes, sha256, device)
+    encoder = ClassifierEncoder(network, transform, tuple(categories), sizes, sha256, device)
+    encoder.kernels = speed_up(network, device)
+    return encoder
 
 
 ENCODERS = (EncoderKind("classifier", "image", load),)

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from a2ibench.encoders._fast import speed_up
 from a2ibench.encoders._frozen import Device, TorchEncoder, TorchImageEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import EncoderKind, Float32, check_keys
+from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import A2IBenchError
 
 PUBLISHED = "ViT-B-32-quickgelu"
@@ -123,6 +124,7 @@ class Clip:
             visual.to(memory_format=torch.channels_last)
         self.tokenizer, self.tokenizer_id = self._tokenizer(config, model)
         self.configuration = _configuration(model)
+        self.kernels = speed_up(self.network, device)
 
     def _tokenizer(self, config: Mapping[str, Any], model: Any) -> tuple[Tokenizer, str]:
         if "tokenizer" not in config:
@@ -172,7 +174,7 @@ class ClipImageEncoder(TorchImageEncoder):
 
     def __init__(self, clip: Clip):
         super().__init__(clip.network.encode_image, clip.transform, clip.dim, clip.device)
-        self.weights, self.channels_last = clip.sha256, clip.convolutional
+        self.weights, self.channels_last, self.kernels = clip.sha256, clip.convolutional, clip.kernels
         self.preprocessing = f"1-{clip.model}-{clip.size}"
         self.configuration = {"model": clip.configuration, "size": clip.size}
 
@@ -184,16 +186,18 @@ class ClipTextEncoder(TorchEncoder):
     modality = "text"
 
     def __init__(self, clip: Clip):
-        self._clip, self.weights = clip, clip.sha256
+        self._clip, self.weights, self.kernels = clip, clip.sha256, clip.kernels
         self.dim, self.device = clip.dim, torch.device(clip.device)
         self.preprocessing = f"1-{clip.model}-{clip.tokenizer_id}"
         self.configuration = {"model": clip.configuration, "tokenizer": clip.tokenizer_id}
 
-    def encode(self, items: Sequence[str]) -> Float32:
-        """Encode texts; what is longer than the tower's context is cut: ``[n, dim]``."""
-        if not items:
-            return self._empty()
-        return self._rows(self._clip.network.encode_text, self._clip.tokenizer(list(items)))
+    def prepare(self, item: str) -> Tensor:
+        """Give a text's token ids, ``[context_length]``; what is longer than the tower's context is cut."""
+        return self._clip.tokenizer([item])[0]
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        rows: Tensor = self._clip.network.encode_text(batch)
+        return rows
 
 
 # The image and the text encoder of a suite are one file; loading it twice would double time and memory.

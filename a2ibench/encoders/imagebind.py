@@ -26,7 +26,7 @@ hears the first channel alone), and soxr resamples (theirs: torchaudio's windowe
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -38,8 +38,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import EncoderKind, Float32
-from a2ibench.encoders.beats import RATE, log_mel
+from a2ibench.encoders.base import EncoderKind
+from a2ibench.encoders.filterbank import RATE, log_mel
 from a2ibench.errors import A2IBenchError
 from a2ibench.weights.read import read_state_dict
 
@@ -336,8 +336,8 @@ class ImageBindEncoder(TorchEncoder):
         self.dim, self.device = network.config.out_dim, torch.device(device)
         self.configuration = asdict(network.config)
 
-    def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode float32 mono waveforms at 16 kHz: ``[n, out_dim]``, of length 20 at most.
+    def prepare(self, item: Any) -> Tensor:
+        """Give the pictures of a float32 mono waveform at 16 kHz, ``[clips, mel_bands, frames]``.
 
         Raises
         ------
@@ -345,22 +345,19 @@ class ImageBindEncoder(TorchEncoder):
             For a sound that is not ``[samples]``, is shorter than 400 samples, or is not finite.
 
         """
-        if not items:
-            return self._empty()
-        pictures = [preprocess(_waveform(item, index), self.network.config) for index, item in enumerate(items)]
-        return self._rows(self.network, torch.cat(pictures))
+        waveform = np.asarray(item, np.float32)
+        if waveform.ndim != 1 or len(waveform) < SHORTEST:
+            raise A2IBenchError(
+                f"ImageBind takes mono waveforms of at least {SHORTEST} samples at {RATE} Hz; found one of the shape "
+                f"{list(waveform.shape)}; leave it out or give more."
+            )
+        if not np.isfinite(waveform).all():
+            raise A2IBenchError("ImageBind was given a sound whose samples are not all finite; decode it again.")
+        return preprocess(torch.from_numpy(waveform)[None], self.network.config)[0]
 
-
-def _waveform(item: Any, index: int) -> Tensor:
-    waveform = np.asarray(item, np.float32)
-    if waveform.ndim != 1 or len(waveform) < SHORTEST:
-        raise A2IBenchError(
-            f"ImageBind takes mono waveforms of at least {SHORTEST} samples at {RATE} Hz; item {index} of the "
-            f"batch has the shape {list(waveform.shape)}; leave it out or give more."
-        )
-    if not np.isfinite(waveform).all():
-        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it again.")
-    return torch.from_numpy(waveform)[None]
+    def _forward(self, batch: Tensor) -> Tensor:
+        rows: Tensor = self.network(batch)
+        return rows
 
 
 def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> ImageBindEncoder:

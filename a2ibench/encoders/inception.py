@@ -17,6 +17,7 @@ from torchvision.models import inception_v3
 from torchvision.models.inception import BasicConv2d
 from torchvision.transforms.functional import pil_to_tensor
 
+from a2ibench.encoders._fast import speed_up
 from a2ibench.encoders._frozen import Device, TorchImageEncoder, Weights, freeze, load_strict
 from a2ibench.encoders.base import EncoderKind, check_keys
 
@@ -133,7 +134,9 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
     network = MiniInception(config["classes"]) if "classes" in config else FidInception()
     network.load(weights)
     freeze(network, device, channels_last=True)
-    return InceptionEncoder(network, sha256, device)
+    encoder = InceptionEncoder(network, sha256, device)
+    encoder.kernels = speed_up(network, device)
+    return encoder
 
 
 ENCODERS = (EncoderKind("inception", "image", load),)

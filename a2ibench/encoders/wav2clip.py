@@ -7,7 +7,6 @@ clip's row depends on its neighbours. One clip at a time both give the same bits
 (``tests/fixtures/wav2clip.md``).
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from a2ibench.encoders._fast import speed_up
 from a2ibench.encoders._frozen import Device, TorchEncoder, Weights, freeze, load_strict
-from a2ibench.encoders.base import EncoderKind, Float32, check_keys
+from a2ibench.encoders.base import EncoderKind, check_keys
 from a2ibench.errors import A2IBenchError
 
 RATE = 16000
@@ -139,17 +139,18 @@ class Wav2ClipEncoder(TorchEncoder):
     modality = "audio"
     preprocessing = "1-clipnorm"
     rate = RATE
+    # One clip at a time. Clips of different lengths can't share a batch, since padding would enter the statistics by
+    # which a clip is normalised; and a batch filled up with copies costs as many times more. A spectrogram of ten
+    # seconds is work enough for a thread.
+    sizes = (1, 1)
 
     def __init__(self, network: Wav2Clip, sha256: str, device: Device):
         self._network, self.weights = network, sha256
         self.dim, self.device = network.dim, torch.device(device)
         self.configuration = network.configuration
 
-    def encode(self, items: Sequence[Any]) -> Float32:
-        """Encode float32 mono waveforms at 16 kHz: ``[n, dim]``.
-
-        Clips of one length share a forward pass. Nothing is padded: padding would enter the statistics
-        by which a clip is normalised.
+    def prepare(self, item: Any) -> Tensor:
+        """Check a float32 mono waveform at 16 kHz, ``[samples]``.
 
         Raises
         ------
@@ -157,30 +158,24 @@ class Wav2ClipEncoder(TorchEncoder):
             For a clip that is not ``[samples]``, has 256 samples or fewer, or is not finite.
 
         """
-        waveforms = [_waveform(item, index) for index, item in enumerate(items)]
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for index, waveform in enumerate(waveforms):
-            by_length[len(waveform)].append(index)
-        rows = np.empty((len(waveforms), self.dim), np.float32)
-        for indices in by_length.values():
-            batch = torch.from_numpy(np.stack([waveforms[index] for index in indices]))
-            rows[indices] = self._rows(self._network, batch)
+        waveform = np.asarray(item, np.float32)
+        if waveform.ndim != 1 or len(waveform) <= N_FFT // 2:
+            raise A2IBenchError(
+                f"Wav2CLIP takes mono waveforms of more than {N_FFT // 2} samples at {RATE} Hz; "
+                f"found one of the shape {list(waveform.shape)}; leave it out or give more."
+            )
+        if not np.isfinite(waveform).all():
+            raise A2IBenchError("Wav2CLIP was given a sound whose samples are not all finite; decode it again.")
+        return torch.from_numpy(waveform)
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        rows: Tensor = self._network(batch)
         return rows
 
 
-def _waveform(item: Any, index: int) -> Float32:
-    waveform = np.asarray(item, np.float32)
-    if waveform.ndim != 1 or len(waveform) <= N_FFT // 2:
-        raise A2IBenchError(
-            f"Wav2CLIP takes mono waveforms of more than {N_FFT // 2} samples at {RATE} Hz; "
-            f"item {index} of the batch has the shape {list(waveform.shape)}; leave it out or give more."
-        )
-    if not np.isfinite(waveform).all():
-        raise A2IBenchError(f"Item {index} of the batch has samples that are not finite; decode it again.")
-    return waveform
-
-
-def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu") -> Wav2ClipEncoder:
+def load(
+    config: Mapping[str, Any], weights: Weights, sha256: str, device: Device = "cpu", fast: bool = True
+) -> Wav2ClipEncoder:
     """Load the encoder.
 
     Parameters
@@ -191,13 +186,18 @@ def load(config: Mapping[str, Any], weights: Weights, sha256: str, device: Devic
         The file or state dict, and the hash that names it.
     device
         Where it runs.
+    fast
+        Whether it may compute as fast as it can; a method keeps to the kernels that its images were made with.
 
     """
     check_keys(config, ("width", "blocks", "dim"), "Wav2CLIP")
     network = Wav2Clip(**config)
     load_strict(network, weights, "Wav2CLIP")
     freeze(network, device, channels_last=True)
-    return Wav2ClipEncoder(network, sha256, device)
+    encoder = Wav2ClipEncoder(network, sha256, device)
+    if fast:
+        encoder.kernels = speed_up(network, device)
+    return encoder
 
 
 ENCODERS = (EncoderKind("wav2clip", "audio", load),)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from a2ibench.files import write_bytes
-from a2ibench.media.base import LONGEST_SECONDS, Medium, check_file, refusal, said
+from a2ibench.media.base import LONGEST_SECONDS, Medium, Uniform, check_file, refusal, said
 from a2ibench.media.containers import check_whole, demuxer, is_moving, is_piped
 from a2ibench.media.moving import open_av, zero
 from a2ibench.media.spectrogram import draw
@@ -24,6 +24,8 @@ SHORTEST_SECONDS = 0.1
 HIGHEST_RATE = 768_000
 SILENCE = 1e-4  # a peak of -80 dB full scale
 LOOK_RATE = 16_000  # what pictures of sounds and checks of outputs are read at
+UNIFORM_RATE = 32_000
+"""What raters hear."""
 TILE_SIZE = (144, 96)
 _FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 _JITTER = 0.02  # seconds: timestamps are rounded, to a millisecond or more
@@ -321,4 +323,5 @@ AUDIO = Medium(
     inspect=inspect_audio,
     tile=sound_tile,
     element=element,
+    uniform=Uniform(".mp3", "audio/mpeg", lambda path, whole=False: as_mp3(path, UNIFORM_RATE)),
 )

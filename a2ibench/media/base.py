@@ -15,6 +15,18 @@ MOST_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
+class Uniform:
+    """How files of a medium are made alike for people who judge them: one format, one size, no metadata."""
+
+    suffix: str
+    """The ending."""
+    mime: str
+    """What a browser is told that it is."""
+    make: Callable[..., bytes]
+    """``make(path, whole=False)``: pictures are cut to a square, from the middle, unless they are wanted whole."""
+
+
+@dataclass(frozen=True)
 class Medium:
     """A kind of files.
 
@@ -38,6 +50,8 @@ class Medium:
     """``tile(path)`` draws it small."""
     element: Callable[[str, str], str]
     """``element(address, description)`` is the HTML that shows it; both are escaped."""
+    uniform: Uniform
+    """What raters get of it."""
 
     def check(self, path: Path) -> None:
         """Read a file, so that a bad one is refused before any work starts."""

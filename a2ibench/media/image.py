@@ -7,11 +7,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_bytes
-from a2ibench.media.base import MOST_PIXELS, Medium, check_file, refusal, said
+from a2ibench.media.base import MOST_PIXELS, Medium, Uniform, check_file, refusal, said
 from a2ibench.media.containers import is_moving
 from a2ibench.media.moving import middle_frame
 
@@ -19,6 +20,8 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 """What an output may be: no reader but these three is ever tried, whatever the file is called."""
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192  # pixels of an output
 TILE = 96
+UNIFORM_SIDE = 512
+"""The side of what raters see, in pixels."""
 _RUN_PROGRAMS = frozenset({"EPS", "WMF"})  # Pillow has them drawn by Ghostscript or by Windows
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
@@ -130,6 +133,11 @@ def save_image(path: Path, image: Image.Image) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def thumbnail(image: Image.Image, side: int = 8) -> NDArray[np.uint8]:
+    """Shrink an RGB image to a few levels by which pictures are known again, ``[side * side * 3]``."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR), np.uint8).reshape(-1)
+
+
 def square(image: Image.Image, side: int) -> Image.Image:
     """Cut an image to a square, from its middle."""
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
@@ -138,6 +146,17 @@ def square(image: Image.Image, side: int) -> Image.Image:
 def square_tile(path: Path, side: int = TILE) -> Image.Image:
     """Read an image and cut it to a square, from its middle."""
     return square(read_image(path), side)
+
+
+def as_webp(path: Path, whole: bool = False) -> bytes:
+    """Encode an image as WebP without metadata: 512 x 512 pixels from its middle, or the whole of it in that size."""
+    size = (UNIFORM_SIDE, UNIFORM_SIDE)
+    scale = ImageOps.contain if whole else ImageOps.fit
+    image = scale(read_image(path), size, Image.Resampling.LANCZOS)
+    image.info.clear()  # versions of Pillow differ in what they write of it
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=92, method=4)
+    return buffer.getvalue()
 
 
 def element(address: str, description: str) -> str:
@@ -154,4 +173,5 @@ IMAGE = Medium(
     inspect=inspect_image,
     tile=square_tile,
     element=element,
+    uniform=Uniform(".webp", "image/webp", as_webp),
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from a2ibench.files import write_text
-from a2ibench.media.base import Medium, check_file, refusal
+from a2ibench.media.base import Medium, Uniform, check_file, refusal
 from a2ibench.text import plain
 
 MOST_BYTES = 64 * 1024
@@ -78,4 +78,5 @@ TEXT = Medium(
     inspect=inspect_text,
     tile=text_tile,
     element=element,
+    uniform=Uniform(".txt", "text/plain", lambda path, whole=False: read_text(path).encode()),
 )

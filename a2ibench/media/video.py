@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from a2ibench.files import write_bytes
-from a2ibench.media.base import Medium, refusal
+from a2ibench.media.audio import decode_with_av
+from a2ibench.media.base import Medium, Uniform, refusal
 from a2ibench.media.containers import demuxer
-from a2ibench.media.image import square
-from a2ibench.media.moving import decoded, middle_frame, opened
+from a2ibench.media.image import UNIFORM_SIDE, square
+from a2ibench.media.moving import converted, decoded, middle_frame, opened
 
 SOUND_RATE = 48_000
 TILE = 96
@@ -77,7 +78,7 @@ def frames(path: Path) -> Iterator[Frame]:
 
     """
     for time, frame in decoded(path):
-        yield Frame(time, frame.to_ndarray(format="rgb24"))
+        yield Frame(time, converted(frame).to_ndarray())
 
 
 def inspect_video(path: Path) -> str:
@@ -122,6 +123,9 @@ def write_video(
 ) -> None:
     """Write an MP4 (H.264, AAC), whole or not at all.
 
+    Equal input gives equal pixels, and a sound that is equal within the loss of AAC: not always equal bytes, since a
+    last bit of difference in a sample moves the encoder's choices.
+
     Parameters
     ----------
     path
@@ -158,8 +162,8 @@ def write_video(
         track = None if sound is None else _sound_track(container)
         packets = []
         for index, each in enumerate(shown):
-            # Converted here: left to the encoder, one conversion in forty differs from the others in its last bits.
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24").reformat(format="yuv420p")
+            # Converted here: left to the encoder, its last bits would change from time to time.
+            frame = converted(av.VideoFrame.from_ndarray(np.ascontiguousarray(each), format="rgb24"), "yuv420p")
             frame.pts, frame.time_base = index, 1 / step
             packets += stream.encode(frame)
         packets += stream.encode(None)
@@ -170,8 +174,8 @@ def write_video(
     write_bytes(path, buffer.getvalue())
 
 
-def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
-    """Write a video with this sound in the place of its own, for people to judge.
+def mux(video: Path, sound: ArrayLike | None, rate: int, out: Path) -> None:
+    """Write a video with this sound in the place of its own, for people to judge; or without any.
 
     The picture's bits stay as they are where any browser shows them: H.264 in MP4 or MOV. Else it is coded anew.
 
@@ -180,7 +184,7 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
     video
         The video; its own sound is left out.
     sound
-        ``[samples]`` from -1 to 1; sample 0 is heard when the first frame is shown.
+        ``[samples]`` from -1 to 1, of which sample 0 is heard when the first frame is shown; None: a silent video.
     rate
         Samples per second of the sound.
     out
@@ -202,13 +206,38 @@ def mux(video: Path, sound: ArrayLike, rate: int, out: Path) -> None:
         else:
             fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
             picture = _picture_track(container, max(2, stream.width // 2 * 2), max(2, stream.height // 2 * 2), fps)
-        track = _sound_track(container)
-        packets = _encoded(out, track, sound, rate)
+        packets = [] if sound is None else _encoded(out, _sound_track(container), sound, rate)
         for packet in _copied(source, stream, picture) if kept else _coded_anew(video, picture):
             container.mux(packet)
         for packet in packets:
             container.mux(packet)
     write_bytes(out, buffer.getvalue())
+
+
+def as_mp4(path: Path, whole: bool = False) -> bytes:
+    """Encode a video, with its sound if it has one, as MP4 of one size: what every browser plays, without metadata.
+
+    The picture is cut to 512 x 512 pixels, from its middle; a `whole` one keeps its shape, its longer side 512.
+    """
+    import av
+
+    buffer = BytesIO()
+    with opened(path) as (source, stream), av.open(buffer, "w", format="mp4") as container:
+        fps = Fraction(stream.average_rate or stream.guessed_rate or 25).limit_denominator(1001)
+        scale = UNIFORM_SIDE / max(stream.width, stream.height)
+        width, height = (max(2, round(side * scale) // 2 * 2) for side in (stream.width, stream.height))
+        if not whole:
+            width = height = UNIFORM_SIDE
+        picture = _picture_track(container, width, height, fps)
+        packets = []
+        if source.streams.audio:
+            sound, rate = decode_with_av(path)
+            packets = _encoded(path, _sound_track(container), sound, rate)
+        for packet in _coded_anew(path, picture, cut=not whole):
+            container.mux(packet)
+        for packet in packets:
+            container.mux(packet)
+    return buffer.getvalue()
 
 
 def _is_shown_everywhere(path: Path, stream: Any) -> bool:
@@ -231,7 +260,9 @@ def _copied(source: Any, stream: Any, picture: Any) -> Iterator[Any]:
         yield packet
 
 
-def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
+def _coded_anew(path: Path, picture: Any, cut: bool = False) -> Iterator[Any]:
+    import av
+
     base = Fraction(1, 90_000)
     picture.codec_context.time_base = base
     first, last = None, -1
@@ -239,7 +270,9 @@ def _coded_anew(path: Path, picture: Any) -> Iterator[Any]:
         first = time if first is None else first
         if (at := round((time - first) / base)) <= last:
             continue
-        ready = frame.reformat(picture.width, picture.height, "yuv420p")
+        if cut:
+            frame = av.VideoFrame.from_image(square(converted(frame).to_image(), picture.width))
+        ready = converted(frame, "yuv420p", picture.width, picture.height)
         # None: the kind that the frame had in its old stream says nothing here.
         ready.pts, ready.time_base, ready.pict_type, last = at, base, 0, at
         yield from picture.encode(ready)
@@ -289,4 +322,5 @@ VIDEO = Medium(
     inspect=inspect_video,
     tile=video_tile,
     element=element,
+    uniform=Uniform(".mp4", "video/mp4", as_mp4),
 )

@@ -13,8 +13,12 @@ from a2ibench.paper.table1 import Table1, build, load_published
 from a2ibench.paper.tables import to_csv, to_markdown, to_tex
 from a2ibench.pictures.sheets import comparison_sheet
 from a2ibench.progress import Advance, Stage, silent
-from a2ibench.runs.prepare import Run, prepare
-from a2ibench.runs.run import generate_and_score
+from a2ibench.runs.executors import Executor
+from a2ibench.runs.features import UnitFeatures
+from a2ibench.runs.folder import check_folder
+from a2ibench.runs.prepare import Run, device_here, prepare
+from a2ibench.runs.run import generate_and_score, run_shard
+from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of
 from a2ibench.suites import Suite
@@ -31,6 +35,7 @@ def table1(
     batch_size: int = 24,
     weights: Mapping[str, Mapping[str, Path]] | None = None,
     fresh: bool = False,
+    executor: Executor | None = None,
     stage: Stage = silent,
 ) -> Table1:
     """Generate what is missing, score every row, and write ``table1.{md,csv,tex,json,png}`` into `out`.
@@ -43,7 +48,7 @@ def table1(
         On what; `own_data` says that the clips are the user's.
     out
         The folder of the runs.
-    seed, device, batch_size, fresh
+    seed, device, batch_size, fresh, executor
         As `a2ibench.runs.generate.generate` takes them.
     weights
         The user's own weight files, by method and part.
@@ -64,8 +69,10 @@ def table1(
     check_clips(clips, stage)
     costs = {method: _cost(suite, method) for method in runs}
     total = stage("Table 1", sum(len(clips) * (cost + 1) for cost in costs.values()))
-    scorer = Scorer(suite, clips, own_data=own_data, device=device)
-    rows = sanity(scorer, wanted)
+    there = executor or (out / UNITS / "features").is_dir()  # shards may have left some
+    features = UnitFeatures(suite, out, device, executor) if there else None
+    scorer = Scorer(suite, clips, own_data=own_data, device=device_here(device), features=features)
+    rows = sanity(scorer, wanted, out / UNITS / "afresh" if executor else None)
     ceilings = {score.metric: score.value for score in rows[0].scores}
     results, pictures = [], []
     for row in published.rows:
@@ -83,6 +90,7 @@ def table1(
             batch_size=batch_size,
             advance=advance,
             fresh=fresh,
+            executor=executor,
         )
         total(len(clips))
         results.append(result)
@@ -91,6 +99,49 @@ def table1(
     table = build(published, suite.name, suite.id, results, rows, absent, whole)
     _write(table, clips, pictures, out)
     return table
+
+
+def table1_shard(
+    suite: Suite,
+    clips: ClipSet,
+    out: Path,
+    shard: Shard,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    batch_size: int = 24,
+    weights: Mapping[str, Mapping[str, Path]] | None = None,
+    executor: Executor | None = None,
+    stage: Stage = silent,
+) -> ClipSet:
+    """Make a shard of every method's images, and the features of its clips; `table1` then merges all shards.
+
+    Parameters
+    ----------
+    suite, clips, out, seed, device, batch_size, weights, executor, stage
+        As `table1` takes them; the same for every shard.
+    shard
+        Which part this is.
+
+    Returns
+    -------
+    The shard's clips.
+
+    """
+    check_writable(out)
+    published = load_published()
+    wanted = chosen_metrics(None, suite.task)
+    suite.check_encoders(encoders_of(wanted))
+    runs, _ = _prepared(suite, published.methods, seed, weights or {})
+    for method, run in runs.items():
+        check_folder(run, out / method)
+    mine = ClipSet([], clips.name, clips.task)
+    for method, run in runs.items():
+        mine = run_shard(
+            run, suite, clips, wanted, out / method, shard, features=out, device=device, batch_size=batch_size,
+            executor=executor, stage=stage,
+        )  # fmt: skip
+    return mine
 
 
 def _prepared(

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.media import get as get_medium
 from a2ibench.metrics.base import FloatArray
 from a2ibench.rating.collected import Collected
 from a2ibench.rating.correlation import correlate, orders
@@ -15,7 +16,7 @@ from a2ibench.rating.findings import Findings, Human, RaterConduct
 from a2ibench.rating.group import findings
 from a2ibench.rating.matrix import Matrix
 from a2ibench.rating.readers import Ratings
-from a2ibench.rating.study import REAL, Design, Study
+from a2ibench.rating.study import Design, Study
 from a2ibench.results import Result
 from a2ibench.text import plain
 
@@ -25,7 +26,7 @@ UNPROTECTED = (
     "raters by, and whether the order was random and the raters blind isn't known."
 )
 RATERS_NEEDED = 17
-"""The paper: "at least 17 annotators" for each image."""
+"""The paper: "at least 17 annotators" for each image, here for each output of any task."""
 
 
 def aggregate(ratings: Ratings, study: Study, results: Mapping[str, Result] | None = None) -> Human:
@@ -43,7 +44,7 @@ def aggregate(ratings: Ratings, study: Study, results: Mapping[str, Result] | No
     Raises
     ------
     A2IBenchError
-        If the exclusion rule leaves nobody, or nobody rated any image of the methods.
+        If the exclusion rule leaves nobody, or nobody rated any output of the methods.
 
     """
     matrix = Matrix.of(ratings, study)
@@ -57,13 +58,15 @@ def aggregate(ratings: Ratings, study: Study, results: Mapping[str, Result] | No
             "there is nothing to aggregate; collect answers of others."
         )
     kept = matrix.part(rows)
+    a_noun = get_medium(study.declared.output).noun
     if np.isnan(kept.values[:, [index for index, _ in kept.main]]).all():
-        raise A2IBenchError("Nobody rated an image of the methods yet; let somebody rate first.")
+        raise A2IBenchError(f"Nobody rated {a_noun} of the methods yet; let somebody rate first.")
     found = findings(kept)
     return Human(
         study=study.digest,
         title=study.title,
         design=study.design,
+        noun=study.declared.noun,
         steps=matrix.scale.steps if matrix.likert else [],
         suite=study.suite,
         clips=study.clips,
@@ -76,9 +79,9 @@ def aggregate(ratings: Ratings, study: Study, results: Mapping[str, Result] | No
         kept=found,
         everyone=found if len(rows) == len(how) else findings(matrix),
         raters=_raters(matrix, rows, how, excluded),
-        correlations=correlate(_per_image(kept), results or {}, study.clips),
+        correlations=correlate(_per_output(kept), results or {}, study.clips),
         orders=orders(found, results or {}),
-        warnings=_warnings(found, study.design, len(ratings.changed)),
+        warnings=_warnings(found, study.design, len(ratings.changed), a_noun),
     )
 
 
@@ -100,7 +103,7 @@ def aggregate_collected(collected: Collected, results: Mapping[str, Result] | No
     """
     matrix, results = collected.matrix, results or {}
     names, suite, clips = _as_in_results(matrix.clips, results)
-    images = {method: {names[clip]: value for clip, value in row.items()} for method, row in _per_image(matrix).items()}
+    rated = {method: {names[clip]: value for clip, value in row.items()} for method, row in _per_output(matrix).items()}
     nothing = np.empty((0, 2), dtype=np.int64)
     how = conduct(
         Blind(matrix.design, matrix.values, matrix.seconds, nothing, nothing[:, 0], nothing[:, 0].astype(np.float64))
@@ -124,7 +127,7 @@ def aggregate_collected(collected: Collected, results: Mapping[str, Result] | No
         kept=found,
         everyone=found,
         raters=_raters(matrix, range(len(how)), how, [[] for _ in how]),
-        correlations=correlate(images, results, clips),
+        correlations=correlate(rated, results, clips),
         orders=orders(found, results),
         warnings=[UNPROTECTED, *collected.notes, *_warnings(found, matrix.design, len(collected.changed))],
     )
@@ -168,12 +171,13 @@ def _blind(matrix: Matrix, study: Study) -> Blind:
         matrix.seconds,
         np.array(repeats, dtype=np.int64).reshape(-1, 2),
         np.array(controls, dtype=np.int64),
-        np.array([items[index].methods[0] == REAL for index in controls], dtype=np.float64),
+        np.array([items[index].methods[0] == matrix.real for index in controls], dtype=np.float64),
+        study.declared.noun,
     )
 
 
-def _per_image(matrix: Matrix) -> dict[str, dict[str, float]]:
-    """The mean human rating of each image, by method and clip."""
+def _per_output(matrix: Matrix) -> dict[str, dict[str, float]]:
+    """The mean human rating of each output, by method and clip."""
     found = {}
     for method in matrix.methods:
         columns = zip(matrix.clips, matrix.cells(method).T, strict=True)
@@ -181,10 +185,10 @@ def _per_image(matrix: Matrix) -> dict[str, dict[str, float]]:
     return found
 
 
-def _warnings(found: Findings, design: Design, changed: int) -> list[str]:
+def _warnings(found: Findings, design: Design, changed: int, a_noun: str = "an image") -> list[str]:
     said = []
     if found.raters_per_image < RATERS_NEEDED:
-        what = "an image" if design == "likert" else "a pair"
+        what = a_noun if design == "likert" else "a pair"
         said.append(
             f"Only {found.raters_per_image} rater{'s' * (found.raters_per_image != 1)} of {what} (of the one with the "
             f"fewest); the paper's protocol asks for at least {RATERS_NEEDED}."
@@ -199,7 +203,8 @@ def _warnings(found: Findings, design: Design, changed: int) -> list[str]:
             "people used one name, their answers are mixed."
         )
     if found.alpha.value is None:
-        said.append("Alpha can't be computed: no two raters rated the same image, or all answers are equal.")
+        noun = a_noun.split()[-1]
+        said.append(f"Alpha can't be computed: no two raters rated the same {noun}, or all answers are equal.")
     return said
 
 

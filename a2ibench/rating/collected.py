@@ -18,7 +18,8 @@ from a2ibench.rating.matrix import Matrix, Rated
 from a2ibench.rating.names import is_known
 from a2ibench.rating.readers import MOST_ANSWERS
 from a2ibench.rating.scale import Scale
-from a2ibench.rating.study import REAL, Design
+from a2ibench.rating.study import Design
+from a2ibench.tasks import tasks
 from a2ibench.text import plain
 
 MOST_METHODS = 100
@@ -221,8 +222,8 @@ def _matrix(design: Design, ratings: Sequence[_Rating], scale: Scale) -> Matrix:
             raise A2IBenchError(
                 f"The methods {shown(other)} and {shown(method)} differ in capitals only; write one name for each."
             )
-    if REAL in methods:
-        raise A2IBenchError(f"A method can't be called {REAL!r}, which means hidden controls; rename it.")
+    for name in sorted({task.real for task in tasks().values()} & set(methods)):
+        raise A2IBenchError(f"A method can't be called {name!r}, which means hidden controls; rename it.")
     if len(methods) > MOST_METHODS:
         raise A2IBenchError(
             f"These are {len(methods)} methods ({', '.join(shown(method, 20) for method in methods[:3])} …), and "
@@ -297,7 +298,7 @@ def _name(parts: Mapping[str, str], role: str, where: str) -> str:
     text = plain(parts[role], 10_000)
     if not text or len(text) > _LONGEST:
         what = "is empty" if not text else f"{shown(text, 30)} is longer than {_LONGEST} letters"
-        raise A2IBenchError(f"{where}: the {role} {what}, but there is a rating; mend the row, or delete it.")
+        raise A2IBenchError(f"{where}: the {role} {what}, but there is a rating; fix the row, or delete it.")
     return text
 
 

@@ -64,7 +64,7 @@ def rated_runs(study: Study, folder: Path, given: Sequence[str] = ()) -> dict[st
     Raises
     ------
     A2IBenchError
-        If a given folder has no result or is of no method of the study, or a run's images are no longer
+        If a given folder has no result or is of no method of the study, or a run's outputs are no longer
         those that were rated.
 
     """
@@ -74,7 +74,7 @@ def rated_runs(study: Study, folder: Path, given: Sequence[str] = ()) -> dict[st
         known = {method: folder / path for method, path in study.runs.items()}
         found = {method: run for method, run in known.items() if (run / "result.json").is_file()}
     for method, run in found.items():
-        _check_images(study, method, run)
+        _check_outputs(study, method, run)
     return found
 
 
@@ -109,16 +109,18 @@ def _named(text: str, methods: Sequence[str], where: str) -> tuple[str, Path]:
     return method, run
 
 
-def _check_images(study: Study, method: str, run: Path) -> None:
-    """Refuse a run whose images were drawn anew since people rated them."""
-    if not (run / "images").is_dir():
-        return  # a folder of images was scored; its result does not hold them
+def _check_outputs(study: Study, method: str, run: Path) -> None:
+    """Refuse a run whose outputs were made again since people rated them."""
+    task = study.declared
+    outputs = run / task.folder
+    if not outputs.is_dir():
+        return  # a folder of outputs was scored; its result does not hold them
     for item in study.items:
-        for name, digest in zip(item.methods, item.images, strict=True):
-            if name == method and sha256_file(Run(method, run, run / "images").image(item.clip_id)) != digest:
+        for name, digest in zip(item.methods, item.digests, strict=True):
+            if name == method and sha256_file(Run(method, run, outputs, task).output(item.clip_id)) != digest:
                 raise A2IBenchError(
-                    f"The image of {item.clip_id} in {run} is not the one that was rated: the run was made anew after "
-                    f"the study; give the rated run as {method}=FOLDER."
+                    f"The {task.noun} of {item.clip_id} in {run} is not the one that was rated: the run was made again "
+                    f"after the study; give the rated run as {method}=FOLDER."
                 )
 
 
@@ -147,12 +149,13 @@ def write_results(human: Human, runs: Mapping[str, Path]) -> list[Path]:
         file = run / "result.json"
         result = Result.load(file)
         if result.clips.digest != human.clips:
-            raise A2IBenchError(f"{file} is of other clips than the study; give the run whose images were rated.")
+            raise A2IBenchError(f"{file} is of other clips than the study; give the run whose outputs were rated.")
         others = [score for score in result.scores if score.metric != HUMAN]
         before = [score for score in result.scores if score.metric == HUMAN]
         if before and not before[0].signature.endswith(f"|{human.source}:{human.study}"):
             raise A2IBenchError(
-                f"{file} holds the human score of another study ({before[0].signature}); score the run anew to drop it."
+                f"{file} holds the human score of another study ({before[0].signature}); score the run again to drop "
+                "it."
             )
         written[file] = result.model_copy(update={"scores": [*others, scores[method]]})
     for file, result in written.items():

@@ -1,4 +1,4 @@
-"""Which automatic metric deserves trust? How each goes with people: by rank over images, by order over methods."""
+"""Which automatic metric deserves trust? How each goes with people: by rank over outputs, by order over methods."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -80,7 +80,7 @@ def correlate(human: Mapping[str, Mapping[str, float]], results: Mapping[str, Re
     Parameters
     ----------
     human
-        The mean rating of each image: by method, by clip id.
+        The mean rating of each output: by method, by clip id.
     results
         The result of a method.
     clips
@@ -101,7 +101,7 @@ def correlate(human: Mapping[str, Mapping[str, float]], results: Mapping[str, Re
         if result.clips.digest != clips:
             raise A2IBenchError(
                 f"The result of {method} is of other clips ({result.clips.name}, n={result.clips.n}) than the study; "
-                "give the run whose images were rated, scored on all its clips."
+                "give the run whose outputs were rated, scored on all its clips."
             )
     if not results:
         return []

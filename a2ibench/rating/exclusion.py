@@ -1,4 +1,4 @@
-"""How each rater worked, and who is left out. Blind: nothing here knows a method, a clip or an image.
+"""How each rater worked, and who is left out. Blind: nothing here knows a method, a clip or an output.
 
 The rule stands in ``study.toml`` before the first answer, and is applied as it stands there.
 """
@@ -30,6 +30,8 @@ class Blind:
         The places of the hidden controls, [controls].
     right
         The right answer to each control (pairwise), [controls].
+    noun
+        What is rated, for messages.
 
     """
 
@@ -39,6 +41,7 @@ class Blind:
     repeats: NDArray[np.int64]
     controls: NDArray[np.int64]
     right: FloatArray
+    noun: str = "image"
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Conduct:
     median_seconds: float | None
     """The median of the seconds per item."""
     control: float | None
-    """The mean rating of the real images, or the share of control pairs answered rightly."""
+    """The mean rating of the real outputs, or the share of control pairs answered rightly."""
 
 
 def conduct(blind: Blind) -> list[Conduct]:
@@ -98,9 +101,9 @@ def reasons(found: Conduct, rule: Exclusion, blind: Blind) -> list[str]:
         (
             rule.least_control,
             found.control,
-            "rated the real images {:.2f}, less than {:.2f}"
+            f"rated the real {blind.noun}s {{:.2f}}, less than {{:.2f}}"
             if blind.design == "likert"
-            else "chose the real image in {:.0%} of the controls, less than {:.0%}",
+            else f"chose the real {blind.noun} in {{:.0%}} of the controls, less than {{:.0%}}",
             "no control",
             len(blind.controls) > 0,
         ),

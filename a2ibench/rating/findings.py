@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
@@ -70,7 +70,7 @@ class MethodComparison(_Model):
 
 
 class Alpha(_Model):
-    """Krippendorff's alpha over the images (likert) or the pairs (pairwise, nominal) of the methods.
+    """Krippendorff's alpha over the outputs (likert) or the pairs (pairwise, nominal) of the methods.
 
     Ratings are ordinal where the scale has steps, and of the level interval where any number on it may be given.
     """
@@ -91,7 +91,7 @@ class Findings(_Model):
     raters: int
     """How many raters."""
     raters_per_image: int
-    """The fewest raters of any image (or pair) of the methods."""
+    """The fewest raters of any output (or pair) of the methods."""
     methods: list[MethodRating]
     """The methods, best first, then the control."""
     comparisons: list[MethodComparison]
@@ -121,27 +121,27 @@ class RaterConduct(_Model):
     median_seconds: float | None
     """The median of the seconds per item."""
     control: float | None
-    """The mean rating of the real images, or the share of control pairs in which the real image was chosen."""
+    """The mean rating of the real outputs, or the share of control pairs in which the real output was chosen."""
     excluded: list[str]
     """Why the rater was left out; empty for all others."""
 
 
 class Correlation(_Model):
-    """How one metric goes with the mean human rating of each image; positive where it agrees with people."""
+    """How one metric goes with the mean human rating of each output; positive where it agrees with people."""
 
     metric: str
     """The metric."""
     rho: float
-    """Spearman's rank correlation over all images."""
+    """Spearman's rank correlation over all outputs."""
     low: float | None
     """The lower end of its 95 % interval, by a bootstrap over clips; none with fewer than three clips."""
     high: float | None
     """The upper end."""
     within: float | None
-    """The mean over the methods of the correlation among the images of one method: what is left of `rho` when the
+    """The mean over the methods of the correlation among the outputs of one method: what is left of `rho` when the
     metric can't profit from telling methods apart."""
     images: int
-    """How many images."""
+    """How many outputs."""
     signature: str
     """The metric's signature."""
 
@@ -182,6 +182,8 @@ class Human(_Model):
     """Its title."""
     design: Design
     """``likert`` or ``pairwise``."""
+    noun: str = "image"
+    """What an output is called, as "sound"; a table of ratings does not tell it."""
     scale: tuple[float, float] = (1.0, 5.0)
     """The ends of the scale (likert)."""
     steps: list[str] = Field(default=["1", "2", "3", "4", "5"])
@@ -209,11 +211,17 @@ class Human(_Model):
     raters: list[RaterConduct]
     """How each rater worked."""
     correlations: list[Correlation]
-    """How each automatic metric goes with the ratings of the images, where results were given."""
+    """How each automatic metric goes with the ratings of the outputs, where results were given."""
     orders: list[Order] = Field(default_factory=list)
     """How each automatic metric orders the methods beside how people do, where results of two or more were given."""
     warnings: list[str]
     """What a reader must know beside the numbers."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the noun of the first task, which files from before there were others lack."""
+        usual = self.noun == type(self).model_fields["noun"].default
+        return {name: value for name, value in dump(self).items() if not (usual and name == "noun")}
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""

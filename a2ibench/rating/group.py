@@ -12,7 +12,6 @@ from a2ibench.metrics.reliability import alpha_interval, krippendorff_alpha
 from a2ibench.metrics.stats import SEED, holm, wilson_interval
 from a2ibench.rating.findings import Alpha, Findings, MethodComparison, MethodRating
 from a2ibench.rating.matrix import Matrix
-from a2ibench.rating.study import REAL
 
 RESAMPLES = 2000
 _BLOCK_CELLS = 4_000_000
@@ -25,7 +24,7 @@ def findings(matrix: Matrix) -> Findings:
     if not matrix.likert:
         rows = _with_strengths(matrix, rows)
     rows.sort(key=lambda row: (-row.mean, row.method))
-    control = _row(matrix, REAL, kind="control")
+    control = _row(matrix, matrix.real, kind="control")
     pairs = [pair for a, b in combinations([row.method for row in rows], 2) if (pair := _compare(matrix, a, b))]
     adjusted = holm([pair.p_value for pair in pairs])
     return Findings(

@@ -227,7 +227,7 @@ class _Finder:
             if strange and numbers:
                 line, text = strange[0]
                 raise A2IBenchError(
-                    f"{self.table.where(line)}: the column {shown(name)} holds ratings, but here {shown(text)}; mend "
+                    f"{self.table.where(line)}: the column {shown(name)} holds ratings, but here {shown(text)}; fix "
                     "it, or leave the column out with --column ignore=NAME."
                 )
             if strange:

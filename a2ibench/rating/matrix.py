@@ -15,7 +15,7 @@ from a2ibench.rating.study import Design, Kind, Study
 
 @dataclass(frozen=True)
 class Rated:
-    """What was rated: an image (likert), or two images of one clip (pairwise, `methods` are first and second)."""
+    """What was rated: an output (likert), or two outputs of one clip (pairwise, `methods` are first and second)."""
 
     clip_id: str
     methods: tuple[str, ...]
@@ -43,6 +43,8 @@ class Matrix:
         and 0.5 for neither; NaN where there is none.
     seconds
         The seconds, [raters, items]; NaN where they are not known.
+    real
+        What the real outputs are called among the hidden controls; empty where there are none.
 
     """
 
@@ -53,6 +55,7 @@ class Matrix:
     raters: list[str]
     values: FloatArray
     seconds: FloatArray
+    real: str = ""
 
     @classmethod
     def of(cls, ratings: Ratings, study: Study) -> "Matrix":
@@ -67,7 +70,7 @@ class Matrix:
             values[place] = number[answer.value] if isinstance(answer.value, str) else answer.value
             seconds[place] = np.nan if answer.seconds is None else answer.seconds
         items = [Rated(item.clip_id, tuple(item.methods), item.kind) for item in study.items]
-        return cls(study.design, study.methods, Scale(), items, raters, values, seconds)
+        return cls(study.design, study.methods, Scale(), items, raters, values, seconds, study.declared.real)
 
     def part(self, rows: Sequence[int]) -> "Matrix":
         """Give the matrix of some raters."""
@@ -76,7 +79,7 @@ class Matrix:
 
     @property
     def likert(self) -> bool:
-        """Whether images are rated, not pairs."""
+        """Whether outputs are rated, not pairs."""
         return self.design == "likert"
 
     @cached_property

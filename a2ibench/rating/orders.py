@@ -23,9 +23,9 @@ def balanced_square(n: int) -> list[list[int]]:
 def orders(study: Study) -> list[list[int]]:
     """Give all orders, each a permutation of the places in ``study.items``; rater n has the n-th, modulo their number.
 
-    The main items come in blocks in which each clip stands once, so one clip's images lie far apart. Which of
-    a clip's images stands in which block is a row of the balanced square. The controls stand anywhere, a repeat
-    anywhere at least a third of the study from its original, drawn anew for each order: a place in many orders
+    The main items come in blocks in which each clip stands once, so one clip's outputs lie far apart. Which of
+    a clip's outputs stands in which block is a row of the balanced square. The controls stand anywhere, a repeat
+    anywhere at least a third of the study from its original, drawn separately for each order: a place in many orders
     then tells little of what kind an item is. Neither stands beside another item of its clip where that can be.
     Which row and which column is whose follows from the study's salt.
     """
@@ -34,7 +34,7 @@ def orders(study: Study) -> list[list[int]]:
 
 
 def mirrored(study: Study, number: int) -> bool:
-    """Whether the rater with this order sees the first image of each pair on the right."""
+    """Whether the rater with this order sees the first output of each pair on the right."""
     return study.design == "pairwise" and number % 2 == 1
 
 

@@ -220,7 +220,7 @@ def _seconds(value: Any, where: str) -> float | None:
         return None
     number = _number(text)
     if number is None or number < 0:
-        raise A2IBenchError(f"{where}: the seconds {text[:40]!r} are not a number of 0 or more; mend or empty them.")
+        raise A2IBenchError(f"{where}: the seconds {text[:40]!r} are not a number of 0 or more; fix or empty them.")
     return number
 
 
@@ -233,7 +233,7 @@ def _time(row: Mapping[str, Any], where: str) -> datetime | None:
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise A2IBenchError(
-            f"{where}: the time {text[:40]!r} is not like 2026-01-31T12:00:00Z; mend or empty it."
+            f"{where}: the time {text[:40]!r} is not like 2026-01-31T12:00:00Z; fix or empty it."
         ) from None
 
 

@@ -13,22 +13,27 @@ from typing import Any
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import write_text
 from a2ibench.rating.orders import mirrored, orders
+from a2ibench.rating.shown import BY_SUFFIX
 from a2ibench.rating.study import Item, Study, check_rater, order_number
 
 PAGE = Path("page", "index.html")
-MEDIA_TYPES = {".webp": "image/webp", ".mp3": "audio/mpeg"}
 _PARTS = Path(__file__).with_name("page")
 
 
 @cache
 def part(name: str) -> str:
-    """Read a part of the page: index.html, style.css, page.js, watch.html, watch.js."""
+    """Read a part of the page: index.html, style.css, check.js, media.js, page.js, watch.html, watch.js."""
     return (_PARTS / name).read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """Give the script of the rating page."""
+    return "".join(map(part, ("check.js", "media.js", "page.js")))
 
 
 def media(study: Study) -> list[str]:
     """Name every file of ``media/`` that the study shows or plays."""
-    return sorted({name for item in study.items for name in (*item.shown, *([item.sound] if item.sound else []))})
+    return sorted({name for item in study.items for name in (*item.shown, *([item.given] if item.given else []))})
 
 
 def write_page(study: Study, folder: Path, rater: str | None = None) -> Path:
@@ -40,24 +45,24 @@ def write_page(study: Study, folder: Path, rater: str | None = None) -> Path:
         The study and its folder.
     rater
         Write ``page/rater-CODE.html`` for this rater alone. It holds no order but this rater's; from all orders
-        together one could work out much of which images are of one method.
+        together one could work out much of which outputs are of one method.
 
     Raises
     ------
     A2IBenchError
-        If that is no rater's name, or an image is missing.
+        If that is no rater's name, or a file is missing.
 
     """
     if rater is not None:
         check_rater(rater)
-    urls = {name: _data_url(folder / "media" / name) for name in media(study)}
+    addresses = {name: _inside(folder / "media" / name) for name in media(study)}
     all_orders = orders(study)
     numbers = range(len(all_orders)) if rater is None else [order_number(rater) % len(all_orders)]
     chosen, mirrors = [all_orders[number] for number in numbers], [mirrored(study, number) for number in numbers]
-    data = page_data(study, study.items, urls, chosen, mirrors, None) | {"code": rater}
-    style, script = part("style.css"), part("page.js")
+    data = page_data(study, study.items, addresses, chosen, mirrors, None) | {"code": rater}
+    style, code = part("style.css"), script()
     policy = (
-        f"default-src 'none'; img-src data:; media-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"default-src 'none'; img-src data:; media-src data:; style-src {_hash(style)}; script-src {_hash(code)}; "
         "base-uri 'none'; form-action 'none'"
     )
     text = _fill(
@@ -66,19 +71,19 @@ def write_page(study: Study, folder: Path, rater: str | None = None) -> Path:
         title=html.escape(study.title),
         style=f"<style>{style}</style>",
         data=_data_block(data),
-        script=f"<script>{script}</script>",
+        script=f"<script>{code}</script>",
     )
     path = folder / (PAGE if rater is None else PAGE.with_name(f"rater-{rater}.html"))
     write_text(path, text)
     return path
 
 
-def served_page(study: Study, all_orders: Sequence[Sequence[int]], rater: str) -> str:
+def served_page(study: Study, folder: Path, all_orders: Sequence[Sequence[int]], rater: str) -> str:
     """Give the page for one rater of the server: one order only, and addresses instead of the media themselves."""
     number = order_number(rater) % len(all_orders)
     items = [study.items[place] for place in all_orders[number]]
-    urls = {name: f"media/{name}" for name in media(study)}
-    data = page_data(study, items, urls, [list(range(len(items)))], [mirrored(study, number)], rater)
+    addresses = {name: _text(folder / "media" / name) or f"media/{name}" for name in media(study)}
+    data = page_data(study, items, addresses, [list(range(len(items)))], [mirrored(study, number)], rater)
     return _fill(
         "index.html",
         csp="",  # the server sends it as a header
@@ -92,7 +97,7 @@ def served_page(study: Study, all_orders: Sequence[Sequence[int]], rater: str) -
 def page_data(
     study: Study,
     items: Sequence[Item],
-    urls: Mapping[str, str],
+    addresses: Mapping[str, str],
     all_orders: Sequence[Sequence[int]],
     mirrors: Sequence[bool],
     rater: str | None,
@@ -100,10 +105,13 @@ def page_data(
     """Choose what a rater's browser may know: no method, no clip id, no kind of item, no file of a run."""
 
     def shown(item: Item) -> dict[str, Any]:
-        found: dict[str, Any] = {"item": item.item, "images": [urls[name] for name in item.shown]}
-        # In pairs the label would say what is to be heard.
-        return found | ({"sound": urls[item.sound]} if item.sound else {"label": item.label})
+        found: dict[str, Any] = {"item": item.item, "shown": [addresses[name] for name in item.shown]}
+        # Beside what was given the label would say what is to be heard or seen in it.
+        if item.given:
+            return found | {"given": addresses[item.given]}
+        return found | ({"label": item.label} if "{label}" in study.question else {})
 
+    given = study.given_medium
     return {
         "study": study.digest,
         "design": study.design,
@@ -111,6 +119,10 @@ def page_data(
         "instructions": study.instructions,
         "consent": study.consent,
         "scale": study.scale.model_dump(),
+        "noun": study.declared.noun,
+        "medium": study.medium.name,
+        "headphones": study.headphones,
+        "given": given and {"noun": study.declared.given, "medium": given.name},
         "rater": rater,
         "orders": all_orders,
         "mirrored": mirrors,
@@ -135,12 +147,26 @@ def _data_block(data: Mapping[str, Any]) -> str:
     return f'<script type="application/json" id="study">{text}</script>'
 
 
-def _data_url(file: Path) -> str:
+def _inside(file: Path) -> str:
+    """Give what stands for a file in a page that holds everything: a text itself, of others all their bytes."""
+    return _text(file) or f"data:{mime(file)};base64,{base64.b64encode(_read(file)).decode()}"
+
+
+def mime(file: Path) -> str:
+    """Tell what a browser is told of a file of ``media/``."""
+    return BY_SUFFIX[file.suffix].uniform.mime
+
+
+def _text(file: Path) -> str | None:
+    """Read a text; None for what is none."""
+    return _read(file).decode(errors="replace") if BY_SUFFIX[file.suffix].name == "text" else None
+
+
+def _read(file: Path) -> bytes:
     try:
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise A2IBenchError(f"{file} can't be read: {error.strerror}; make the study again.") from None
-    return f"data:{MEDIA_TYPES[file.suffix]};base64,{base64.b64encode(data).decode()}"
 
 
 def _hash(text: str) -> str:

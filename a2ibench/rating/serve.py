@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.rating.orders import orders
-from a2ibench.rating.render import MEDIA_TYPES, media, part, served_page, watch_page
+from a2ibench.rating.render import media, mime, part, script, served_page, watch_page
 from a2ibench.rating.store import Answer, Store, StudyChangedError, hashed, now
 from a2ibench.rating.study import Study
 
@@ -108,7 +108,7 @@ def application(study: Study, folder: Path, store: Store, researcher: str) -> Ga
     Raises
     ------
     A2IBenchError
-        If an image or a sound is missing in the folder.
+        If a file is missing in the folder.
 
     """
     from starlette.applications import Starlette
@@ -126,7 +126,7 @@ def application(study: Study, folder: Path, store: Store, researcher: str) -> Ga
         kind = "text/css" if name.endswith(".css") else "text/javascript"
 
         async def answer(request: "Request") -> "Response":
-            return Response(part(name), media_type=kind)
+            return Response(script() if name == "page.js" else part(name), media_type=kind)
 
         return answer
 
@@ -134,13 +134,13 @@ def application(study: Study, folder: Path, store: Store, researcher: str) -> Ga
         return RedirectResponse(f"{request.path_params['secret']}/")
 
     async def page(request: "Request") -> "Response":
-        return HTMLResponse(served_page(study, all_orders, request.scope["rater"]))
+        return HTMLResponse(served_page(study, folder, all_orders, request.scope["rater"]))
 
     async def medium(request: "Request") -> "Response":
         file = files.get(request.path_params["name"])
         if file is None:
             raise HTTPException(404, "there is no such file")
-        return FileResponse(file, media_type=MEDIA_TYPES[file.suffix])
+        return FileResponse(file, media_type=mime(file))
 
     async def own_answers(request: "Request") -> "Response":
         rows = store.answers(request.scope["rater"])

@@ -90,7 +90,7 @@ class Store:
 
     def __init__(self, folder: Path, study: Study):
         self.file, self.study = folder / FILE, study
-        with _mendable(self.file):
+        with _explained(self.file):
             # Before SQLite makes it: names and secrets are for nobody else on this machine.
             os.close(os.open(self.file, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = _connect(self.file)
@@ -111,9 +111,9 @@ class Store:
 
     def _claim(self) -> None:
         """Note which study the answers are of; refuse one that was changed after the first answer."""
-        with _mendable(self.file), _transaction(self._connection):
+        with _explained(self.file), _transaction(self._connection):
             found = self._connection.execute("SELECT digest FROM study").fetchone()
-            # What the answers say counts: the note alone could have been written anew in between.
+            # What the answers say counts: the note alone could have been written again in between.
             others = "SELECT count(*), min(study) FROM answers WHERE study != ?"
             answered, old = self._connection.execute(others, (self.study.digest,)).fetchone()
             if answered:
@@ -145,7 +145,7 @@ class Store:
         for rater in raters:
             check_rater(rater)
         secrets = {rater: token_urlsafe(24) for rater in raters}
-        with _mendable(self.file), _transaction(self._connection):
+        with _explained(self.file), _transaction(self._connection):
             rows = [(rater, hashed(secret)) for rater, secret in secrets.items()]
             self._connection.executemany("INSERT OR REPLACE INTO links VALUES (?, ?)", rows)
         return secrets
@@ -259,10 +259,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _mendable(file: Path) -> Iterator[None]:
+def _explained(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise A2IBenchError(f"{file} can't be opened: {error.strerror or error}; choose another place.") from None
     except sqlite3.Error as error:
-        raise A2IBenchError(f"{file} can't be used as a file of answers ({error}); move it away, or mend it.") from None
+        raise A2IBenchError(f"{file} can't be used as a file of answers ({error}); move it away, or fix it.") from None

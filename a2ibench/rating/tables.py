@@ -109,7 +109,7 @@ def _name(row: MethodRating) -> str:
 
 def _about(human: Human) -> str:
     kept = human.kept
-    what = "image" if human.design == "likert" else "pair"
+    what = human.noun if human.design == "likert" else "pair"
     return f"{kept.raters} raters, {human.clip_count} clips; each {what} has {kept.raters_per_image} raters or more."
 
 
@@ -168,7 +168,7 @@ def markdown(human: Human) -> str:
         lines += ["", "## With nobody left out", "", *_method_table(human, human.everyone)]
         lines += ["", f"Krippendorff's α ({human.everyone.alpha.level}): {_alpha(human.everyone.alpha)}."]
     if human.correlations:
-        head = ["metric", "ρ", "95 % interval", "within methods", "images"]
+        head = ["metric", "ρ", "95 % interval", "within methods", f"{human.noun}s"]
         rows = [
             [
                 markdown_text(c.metric),
@@ -180,7 +180,10 @@ def markdown(human: Human) -> str:
             for c in human.correlations
         ]
         lines += ["", "## Which metric agrees with people", "", *_grid(head, rows)]
-        lines += ["", "Spearman's ρ with the mean rating of each image; the interval by a bootstrap over clips."]
+        lines += [
+            "",
+            f"Spearman's ρ with the mean rating of each {human.noun}; the interval by a bootstrap over clips.",
+        ]
     lines += _orders(human)
     return "\n".join(lines) + "\n"
 
@@ -217,7 +220,7 @@ def _method_table(human: Human, found: Findings) -> list[str]:
 
 
 def _rater_table(human: Human) -> list[str]:
-    control = "real images" if human.design == "likert" else "controls"
+    control = f"real {human.noun}s" if human.design == "likert" else "controls"
     head = ["rater", "answers", "agreement", "repeats alike", "s per item", control, "left out because"]
     return _grid(head, [[r.rater, *_rater_cells(human, i), "; ".join(r.excluded)] for i, r in enumerate(human.raters)])
 

@@ -51,13 +51,15 @@ class Provenance(Model):
     """The processor's or the GPU's name."""
     threads: int = Field(ge=1)
     """How many threads computed."""
+    kernels: Sorted[str] = {}
+    """What computed each encoder's rows, where that moves their last bits: device, kernels, size of the batches."""
     created: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     """When, in UTC."""
     seconds: Sorted[float]
     """How long each stage took."""
 
 
-def provenance(device: str, seconds: Mapping[str, float]) -> Provenance:
+def provenance(device: str, seconds: Mapping[str, float], kernels: Mapping[str, str] | None = None) -> Provenance:
     """Write down versions, commit, device and times. Takes some milliseconds and never fails.
 
     Parameters
@@ -66,6 +68,8 @@ def provenance(device: str, seconds: Mapping[str, float]) -> Provenance:
         As torch calls it (``cpu``, ``cuda:0``), which is then given its full name, or any other text.
     seconds
         How long each stage took.
+    kernels
+        What computed the rows, by encoder.
 
     """
     commit, dirty = _checkout(Path(__file__).resolve().parents[2])
@@ -78,6 +82,7 @@ def provenance(device: str, seconds: Mapping[str, float]) -> Provenance:
         git_dirty=dirty,
         device=_device_name(device),
         threads=_threads(),
+        kernels=dict(kernels or {}),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
     )

@@ -87,6 +87,10 @@ class Seen(Model):
     """How many of them differ from each other in content: pixels, samples."""
     copies: int = Field(ge=0, le=_MOST)
     """How many are equal, or all but equal, to a reference of the clips."""
+    training: str = Field(default="", max_length=200)
+    """The training split that copies were looked for in, as `mini-train, n=5000, 0123abcd`; empty: none is known."""
+    training_copies: int = Field(default=0, ge=0, le=_MOST)
+    """How many are equal, or all but equal, to one of that split."""
     formats: Annotated[Sorted[int], Field(max_length=21)] = Field(default_factory=dict)
     """How many are stored as PNG, JPEG and so on."""
     sizes: Annotated[Sorted[int], Field(max_length=21)] = Field(default_factory=dict)
@@ -94,7 +98,7 @@ class Seen(Model):
 
     @model_validator(mode="after")
     def _within(self) -> Self:
-        if max(self.distinct, self.copies) > self.n:
+        if max(self.distinct, self.copies, self.training_copies) > self.n:
             raise ValueError(f"{self.n} outputs can't have {self.distinct} distinct ones and {self.copies} copies")
         for counts in (self.formats, self.sizes):
             if any(len(name) > 50 or not 0 < count <= self.n for name, count in counts.items()):

@@ -1,50 +1,39 @@
-"""Generate a method's images: those missing in the run folder, in batches, each written atomically."""
+"""Generate a method's outputs: those missing in the run folder, unit by unit, wherever there are workers."""
 
-import json
-import re
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2ibench.baselines.base import image_seed
-from a2ibench.clips import Clip, ClipSet, clip_digests
-from a2ibench.errors import A2IBenchError, A2IBenchWarning
-from a2ibench.files import (
-    check_space,
-    check_writable,
-    is_regular,
-    read_json,
-    read_limited,
-    read_state,
-    sha256_file,
-    sweep,
-    write_state,
-    write_text,
-)
-from a2ibench.media import get as get_medium
+from a2ibench.clips import Clip, ClipSet
+from a2ibench.encoders.threads import computing_threads, fixed_threads
+from a2ibench.errors import A2IBenchError, A2IBenchNote, A2IBenchWarning
+from a2ibench.files import check_space, check_writable
 from a2ibench.progress import Advance
-from a2ibench.runs.prepare import Run
-from a2ibench.tasks import Task
+from a2ibench.runs.executors import Executor, perform
+from a2ibench.runs.folder import Place, claim, contents_of
+from a2ibench.runs.prepare import Run, prepare
+from a2ibench.runs.units import NOT_FINITE, Ledger, Manifest, Shard, in_hash_order, unit_name
+from a2ibench.suites.portable import clip_of, clip_spec, located, portable, suite_of, suite_spec
 from a2ibench.tasks import get as get_task
-from a2ibench.text import some
+from a2ibench.text import plain, some
 
-_AGAIN = "give --fresh to make the run again"
-_SUM = re.compile(r"[0-9a-f]{64}  [a-z]+/[^/]+")
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
-_SUMS_BYTES = 256 * 2**20
 
 
 class Generated(NamedTuple):
-    """A method's images; a clip whose image failed twice has none."""
+    """A method's images; a clip whose image failed has none."""
 
     files: dict[str, Path]
     """The image of each clip, by clip id."""
     retried: tuple[str, ...]
     """Clips whose first image was none (NaN): theirs is of another seed."""
     failed: tuple[str, ...]
-    """Clips for which that one was none either."""
+    """Clips for which that one was none either, or that killed every worker that tried."""
+    reasons: Mapping[str, str] = {}
+    """Why each of these failed."""
 
     def images(self) -> dict[str, list[Path]]:
         """Give what the scorer reads."""
@@ -55,8 +44,14 @@ class Generated(NamedTuple):
         found = []
         if self.retried:
             found.append(f"Made again with another seed, since the first one was not finite: {some(self.retried, 5)}.")
-        if self.failed:
-            found.append(f"Failed twice (not finite), and counted as missing: {some(self.failed, 5)}.")
+        by_reason: dict[str, list[str]] = {}
+        for clip_id in self.failed:
+            by_reason.setdefault(self.reasons.get(clip_id, NOT_FINITE), []).append(clip_id)
+        for reason, clips in by_reason.items():
+            if reason == NOT_FINITE:
+                found.append(f"Failed twice (not finite), and counted as missing: {some(clips, 5)}.")
+            else:
+                found.append(f"Failed ({plain(reason)}), and counted as missing: {some(clips, 5)}.")
         return found
 
 
@@ -69,16 +64,30 @@ def generate(
     batch_size: int = 24,
     advance: Advance = lambda n: None,
     fresh: bool = False,
+    executor: Executor | None = None,
+    shard: Shard | None = None,
 ) -> Generated:
     """Make the images that ``out/images`` lacks.
 
     A batch is always filled up to ``batch_size`` (by repeating its last clip), because the shape of a batch
-    may change the last bits of a sum: so an image is the same, to the bit, in one go, in two halves or after
-    a kill. Where a GPU has too little memory for it, it is halved, and a warning says so.
+    may change the last bits of a sum: so an image is the same, to the bit, in one go, in two halves, after
+    a kill, and on any number of workers. Where a GPU has too little memory for it, it is halved, and a warning says so.
 
-    An image with a number that is not finite is generated once more with another seed; ``failures.json`` in `out`
-    keeps which clips that befell, and for which it did not help. ``images.sha256`` holds the hash of each image (as
-    ``sha256sum -c`` reads it): one that was damaged since is made again.
+    Each batch is a unit: its images, then its manifest in ``out/units``. An image with a number that is not finite is
+    generated once more with another seed. At the end, but not after a shard, ``failures.json`` says which clips that
+    befell, and for which it did not help; ``images.sha256`` holds the hash of each image (as ``sha256sum -c`` reads
+    it): one that was damaged since is made again.
+
+    Parameters
+    ----------
+    run, clips, out
+        What, for which clips, and the run's folder.
+    device, batch_size, advance, fresh
+        How; ``fresh`` makes everything again.
+    executor
+        Where the units are made; in this process where none is given.
+    shard
+        Make this part only; then `Generated` is of its clips.
 
     Raises
     ------
@@ -88,40 +97,157 @@ def generate(
 
     """
     check_writable(out)
-    _claim(run, clips, out, fresh)
-    place = _Place(run, out)
-    files = {clip.clip_id: place.file(clip.clip_id) for clip in clips}
-    failures = _Failures(out / "failures.json", fresh)
-    made = _Made(place, fresh)
-    missing = [c for c in clips if c.clip_id not in failures.failed and not made.is_whole(c.clip_id)]
-    advance(len(clips) - len(missing))
+    check_units(out, run.method.task, device, batch_size, clips if shard else None, fresh=fresh)
+    place = Place(out, get_task(run.method.task))
+    mine = shard.of(clips, batch_size) if shard else in_hash_order(clips)
+    settings = settings_of(device, batch_size, clips if shard else None)
+    contents = claim(run, mine, place, fresh, whole=shard is None)
+    ledger = Ledger(out, place.sums)
+    missing = [clip for clip in mine if clip.clip_id not in ledger.failed and not place.is_whole(clip.clip_id, ledger)]
+    advance(len(mine) - len(missing))
     if missing:
-        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} {place.noun}s at least")
-        draw = _Drawing(run, device, batch_size)
-        while missing:
-            batch, missing = missing[: draw.size], missing[draw.size :]
-            again = []
-            for clip, image in draw(batch):
-                if image is None:
-                    again.append(clip)
-                else:
-                    made.save(clip.clip_id, image)
-            if again:
-                failures.add("retried", again)
-                second = draw(again, attempt=1)
-                for clip, image in second:
-                    if image is not None:
-                        made.save(clip.clip_id, image)
-                failures.add("failed", [clip for clip, image in second if image is None])
-            made.write()
-            advance(len(batch))
-    ids = set(clips.ids)
-    failed = tuple(sorted(failures.failed & ids))
-    return Generated(
-        {clip_id: file for clip_id, file in files.items() if clip_id not in failed},
-        tuple(sorted((failures.retried - failures.failed) & ids)),
-        failed,
+        ledger.refuse_others(settings, out)
+        if shard is None:
+            _tell_of_shards(ledger, clips, missing, batch_size)
+        check_space(out, len(missing) * _LEAST_BYTES, f"a run of {len(missing)} {place.task.noun}s at least")
+        work = Generating(run, out, contents, settings, device, str(shard or ""))
+        perform(executor, work, missing, batch_size, advance)
+        ledger = Ledger(out, place.sums)
+    failed = {clip.clip_id: ledger.failed[clip.clip_id] for clip in clips if clip.clip_id in ledger.failed}
+    made = [clip.clip_id for clip in sorted(mine, key=lambda clip: clip.clip_id) if clip.clip_id not in failed]
+    if shard is None:
+        place.merge(made, ledger)
+    retried = tuple(sorted((ledger.retried - ledger.failed.keys()) & set(clips.ids)))
+    return Generated({clip_id: place.file(clip_id) for clip_id in made}, retried, tuple(sorted(failed)), failed)
+
+
+def check_units(
+    out: Path, task: str, device: str, batch_size: int, of_shard: ClipSet | None, *, fresh: bool = False
+) -> None:
+    """Refuse a shard of other settings than those whose units are there, before any work.
+
+    Raises
+    ------
+    A2IBenchError
+        For the first setting that differs.
+
+    """
+    if of_shard is not None and not fresh:
+        ledger = Ledger(out, Place(out, get_task(task)).sums)
+        ledger.refuse_others(settings_of(device, batch_size, of_shard), out)
+
+
+def _tell_of_shards(ledger: Ledger, clips: ClipSet, missing: Sequence[Clip], batch_size: int) -> None:
+    """Say which shards of a run have not ended, before what they lack is made here."""
+    counts = {int(shard.partition("/")[2]) for shard in ledger.shards if shard}
+    if len(counts) != 1:
+        return
+    (count,), lacking = counts, {clip.clip_id for clip in missing}
+    shards = (Shard(number, count) for number in range(1, count + 1))
+    behind = [str(each) for each in shards if not lacking.isdisjoint(c.clip_id for c in each.of(clips, batch_size))]
+    warnings.warn(
+        f"Of {len(clips)} clips {len(missing)} are missing, of the shards {', '.join(behind[:10])}"
+        f"{f' and {len(behind) - 10} more' if len(behind) > 10 else ''}; they are made here.",
+        A2IBenchNote,
+        stacklevel=3,
     )
+
+
+def settings_of(device: str, batch_size: int, of_shard: ClipSet | None = None) -> dict[str, Any]:
+    """Give what all units of a run must have in common, since the last bits of an output depend on it."""
+    found = {"batch size": batch_size, "device": device.partition(":")[0], "threads": computing_threads()}
+    return found if of_shard is None else {**found, "clips of a shard": unit_name(of_shard.ids)}
+
+
+# --------------------------------------------------------------------------------------------------- one unit
+
+
+@dataclass(frozen=True)
+class Generating:
+    """The work of a run: what a worker, in whatever process, needs to make units of it."""
+
+    run: Run
+    out: Path
+    contents: Mapping[str, str]
+    """The contents of each clip, by clip id."""
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+    shard: str = ""
+
+    def load(self) -> Callable[[Sequence[Clip]], None]:
+        """Load the method; gives what makes a unit."""
+        drawing = _Drawing(self.run, self.device, int(self.settings["batch size"]))
+        return lambda clips: self._make(clips, drawing)
+
+    def spec(self) -> dict[str, Any]:
+        """Write the work down for another process."""
+        run = self.run
+        if run.source is None:
+            raise A2IBenchError("A run without its suite can't be sent to workers; make it with prepare().")
+        return {
+            "work": "generate",
+            "suite": suite_spec(run.source),
+            "own": {part: portable(file) for part, file in run.own.items()},
+            "record": run.record(),
+            "out": portable(self.out),
+            "settings": dict(self.settings),
+            "device": self.device,
+            "shard": self.shard,
+        }
+
+    @staticmethod
+    def of(spec: Mapping[str, Any]) -> "Generating":
+        """Make the work from what `spec` wrote down, and check that it is the same one here."""
+        record, own = spec["record"], {part: located(file) for part, file in spec["own"].items()}
+        suite = suite_of(spec["suite"])
+        run = prepare(suite, record["method"], seed=record["seed"], options=record["options"], weights=own)
+        differing = [name for name, value in run.record().items() if value != record[name]]
+        if differing:
+            raise A2IBenchError(
+                f"The worker's {differing[0]} of {record['method']} are others than here; install the same a2ibench "
+                "and the same weights on every machine."
+            )
+        return Generating(run, located(spec["out"]), {}, spec["settings"], spec["device"], spec["shard"])
+
+    def pack(self, clips: Sequence[Clip]) -> list[Any]:
+        """Write clips down for another process."""
+        return [[clip_spec(clip), self.contents[clip.clip_id]] for clip in clips]
+
+    def unpack(self, packed: Sequence[Any]) -> list[Clip]:
+        """Give the clips that `pack` wrote down, after checking that they are the same here."""
+        clips = []
+        for spec, contents in packed:
+            clip = clip_of(spec)
+            if contents_of(clip) != contents:
+                raise A2IBenchError(
+                    f"The clip {clip.clip_id!r} has other contents on the worker's machine; put the same files there."
+                )
+            clips.append(clip)
+        return clips
+
+    def _make(self, clips: Sequence[Clip], drawing: "_Drawing") -> None:
+        """Make the outputs of a unit, then its manifest."""
+        place = Place(self.out, get_task(self.run.method.task))
+        manifest = self._manifest(clips)
+        first = drawing(clips)
+        again = [clip for clip, output in first if output is None]
+        second = drawing(again, attempt=1) if again else []
+        for clip, output in (*first, *second):
+            if output is not None:
+                manifest.made[clip.clip_id] = place.save(clip.clip_id, output)
+        manifest.retried = sorted(clip.clip_id for clip in again)
+        manifest.failed = {clip.clip_id: NOT_FINITE for clip, output in second if output is None}
+        manifest.write(self.out)
+
+    def _manifest(self, clips: Sequence[Clip]) -> Manifest:
+        contents = {clip.clip_id: self.contents.get(clip.clip_id) or contents_of(clip) for clip in clips}
+        return Manifest(dict(self.settings), contents, shard=self.shard)
+
+    def fail(self, clip: Clip, reason: str) -> None:
+        """Note that a clip has no output: it is counted as missing, and not tried again."""
+        manifest = self._manifest([clip])
+        manifest.failed = {clip.clip_id: reason}
+        manifest.write(self.out)
 
 
 class _Drawing:
@@ -140,7 +266,8 @@ class _Drawing:
             full = [*batch, *[batch[-1]] * (self.size - len(batch))]
             seeds = [image_seed(self.run.seed, clip.clip_id, attempt=attempt) for clip in full]
             try:
-                images = self._draw(full, seeds)
+                with fixed_threads():
+                    images = self._draw(full, seeds)
             except OutOfMemoryError:
                 if self.size == 1:
                     raise A2IBenchError(
@@ -157,129 +284,3 @@ class _Drawing:
                 continue
             drawn += zip(batch, images, strict=False)
         return drawn
-
-
-def output_file(run: Path, clip_id: str, task: Task) -> Path:
-    """Name the file of a clip's output in the folder of a run."""
-    return run / task.folder / f"{clip_id}{get_medium(task.output).suffixes[0]}"
-
-
-class _Place:
-    """Where a run's outputs lie: in a folder and with an ending by the medium of its task."""
-
-    def __init__(self, run: Run, out: Path):
-        self.task = get_task(run.method.task)
-        self.medium, self.noun, self.out = get_medium(self.task.output), self.task.noun, out
-        self.folder, self.sums = out / self.task.folder, out / f"{self.task.folder}.sha256"
-
-    def file(self, clip_id: str) -> Path:
-        """Name the file of a clip's output."""
-        return output_file(self.out, clip_id, self.task)
-
-
-class _Made:
-    """The outputs that were made, and the hash of each in a file."""
-
-    def __init__(self, place: _Place, fresh: bool):
-        self._place = place
-        self._sums: dict[str, str] = {}
-        if fresh:
-            place.sums.unlink(missing_ok=True)
-            return
-        with suppress(FileNotFoundError):
-            lines = read_limited(place.sums, _SUMS_BYTES).decode(errors="replace").splitlines()
-            found = (line.partition("  ") for line in lines if _SUM.fullmatch(line))
-            self._sums = {Path(name).stem: digest for digest, _, name in found}
-
-    def is_whole(self, clip_id: str) -> bool:
-        """Whether an output is there, and is what was made; a batch that was being written may be made again."""
-        file = self._place.file(clip_id)
-        return is_regular(file) and self._sums.get(clip_id) == sha256_file(file)
-
-    def save(self, clip_id: str, output: Any) -> None:
-        """Write an output; of a sound both its samples and its rate are given."""
-        file = self._place.file(clip_id)
-        self._place.medium.write(file, *(output if isinstance(output, tuple) else (output,)))
-        self._sums[clip_id] = sha256_file(file)
-
-    def write(self) -> None:
-        """Write the hashes, as ``sha256sum -c`` reads them."""
-        names = {clip_id: f"{self._place.folder.name}/{self._place.file(clip_id).name}" for clip_id in self._sums}
-        lines = (f"{digest}  {names[clip_id]}\n" for clip_id, digest in sorted(self._sums.items()))
-        write_text(self._place.sums, "".join(lines))
-
-
-class _Failures:
-    """Which clips' images were not finite, in a file."""
-
-    def __init__(self, file: Path, fresh: bool):
-        self._file = file
-        if fresh:
-            file.unlink(missing_ok=True)
-        found = read_state(file, _AGAIN) or {"retried": [], "failed": []}
-        self.retried, self.failed = set(found["retried"]), set(found["failed"])
-
-    def add(self, what: str, clips: Sequence[Clip]) -> None:
-        getattr(self, what).update(clip.clip_id for clip in clips)
-        write_state(self._file, {"retried": sorted(self.retried - self.failed), "failed": sorted(self.failed)})
-
-
-def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
-    """Refuse a folder that holds another run or damaged state, before any work; nothing is written.
-
-    Returns
-    -------
-    The contents of the clips that the run knows, by clip id.
-
-    Raises
-    ------
-    A2IBenchError
-        As `generate` does.
-
-    """
-    mark, images = out / "run.json", _Place(run, out).folder
-    if images.is_symlink():
-        raise A2IBenchError(f"{images} is a link, and a run is kept inside its folder; give another --out.")
-    if fresh:
-        return {}
-    read_state(out / "failures.json", _AGAIN)
-    found = read_json(mark, _AGAIN)
-    if found is None:
-        if any(not file.name.startswith(".") for file in images.glob("*")):
-            raise _other(out, "no run.json says how its images were made")
-        return {}
-    try:
-        known = dict(found.pop("clips"))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise A2IBenchError(f"{mark} is broken; {_AGAIN}.") from None
-    record = run.record()
-    differing = [key for key in record if found.get(key) != record[key]]
-    if differing:
-        raise _other(out, ", ".join(differing))
-    return known
-
-
-def _claim(run: Run, clips: ClipSet, out: Path, fresh: bool) -> None:
-    """Mark the folder as this run's and note each clip's contents; refuse to mix it with another run."""
-    known = check_folder(run, out, fresh=fresh)
-    folder = _Place(run, out).folder
-    sweep(folder)
-    if fresh:
-        for file in folder.glob("*.*"):
-            file.unlink()
-    digests = {clip.clip_id: _clip_digest(clip) for clip in clips}
-    changed = [clip_id for clip_id, digest in digests.items() if known.get(clip_id, digest) != digest]
-    if changed:
-        raise _other(out, f"the clip {changed[0]!r} has other contents")
-    mark = json.dumps({**run.record(), "clips": {**known, **digests}}, indent=1, sort_keys=True)
-    write_text(out / "run.json", mark)
-
-
-def _clip_digest(clip: Clip) -> str:
-    return " ".join((*clip_digests(clip), clip.label))
-
-
-def _other(out: Path, what: str) -> A2IBenchError:
-    return A2IBenchError(
-        f"{out} holds a run of another configuration ({what}); give another --out, or --fresh to make it again."
-    )

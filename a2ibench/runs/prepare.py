@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ class Run:
     parts: Mapping[str, Any]
     weights: Mapping[str, str]
     licences: Sequence[str] = ()
+    source: Suite | None = field(default=None, repr=False)
+    """The suite that the parts are of."""
+    own: Mapping[str, Path] = field(default_factory=dict)
+    """The user's own weight files, by part."""
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` keeps."""
@@ -67,19 +71,19 @@ def prepare(
     for name, value in (options or {}).items():
         if name not in known:
             raise unknown(f"option of the method {method_name!r}", name, known)
-        _check_option(name, value, known[name])
+        _check_option(name, value, known[name], 0 if name in method.may_be_zero else 1)
     parts, hashes = suite.method_parts(method_name, method.parts, weights or {})
     licences = suite.method_licences(method_name, [name for name in method.parts if name not in (weights or {})])
-    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences)
+    return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences, suite, weights or {})
 
 
-def _check_option(name: str, value: Any, default: Any) -> None:
+def _check_option(name: str, value: Any, default: Any, least: int = 1) -> None:
     """Refuse a value of another kind than the option's default, before anything is loaded."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
-        least = min(default, 1)
+        least = min(default, least)
         fits, wanted = number and isinstance(value, int) and value >= least, f"a whole number, {least} or above"
     elif isinstance(default, float):
         fits, wanted = number and math.isfinite(value) and value >= 0, "a number, 0 or above"
@@ -87,6 +91,14 @@ def _check_option(name: str, value: Any, default: Any) -> None:
         fits, wanted = isinstance(value, str) or value is default, "a text"
     if not fits:
         raise A2IBenchError(f"The option {name!r} must be {wanted}; found {value!r}.")
+
+
+def device_here(name: str) -> str:
+    """Give a device of the workers, or the CPU where this machine has none like it."""
+    try:
+        return device_of(name)
+    except A2IBenchError:
+        return "cpu"
 
 
 def device_of(name: str) -> str:

@@ -1,5 +1,6 @@
 """`a2ibench train`: run the trainer of a method with a suite's networks and a folder of clips."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def train_method(
     out
         The training's folder; by default ``runs/SUITE/train-NAME``.
     settings
-        Settings of the method's trainer that the user sets.
+        Settings of the method's trainer that the user sets; they win over the suite's.
     device, checkpoint_every, fresh, stage
         See the command's help.
 
@@ -53,13 +54,17 @@ def train_method(
         raise unknown("trainable method", name, trainable())
     suite, method = load_suite(suite_name), get_method(name)
     assert method.train is not None  # noqa: S101  for the type checker
+    chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
+    if method.check:
+        method.check(chosen)
     parts, hashes = suite.method_parts(name, tuple(part for part in method.parts if part != method.trains), {})
     folder = out or Path("runs") / suite.name / f"train-{name}"
     check_writable(folder)
     clips = suite.clips(data or _own_clips(suite))
     if data is not None:
-        check_clips(clips, stage)
-    chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
+        # Of several processes (`accelerate launch`) each reads its share; one that finds a bad clip ends them all.
+        rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+        check_clips(clips[rank::processes], stage)
     return method.train(Training(parts, hashes, clips, folder, chosen, device, checkpoint_every, fresh, stage))
 
 

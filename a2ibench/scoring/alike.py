@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from PIL import Image
 
 from a2ibench.clips import ClipSet, read_audio, read_image
 from a2ibench.files import sha256_file
+from a2ibench.media.image import thumbnail
 from a2ibench.results import Seen
 from a2ibench.tasks import Task
 from a2ibench.text import some
@@ -23,7 +26,7 @@ _SIDE = 8  # of the thumbnail by which pictures are told apart
 # contrast), and each from itself as JPEG of quality 75 by at most 2.0. CLIP's cosine is no help: of the mini suite's
 # CLIP it is above 0.999 for two different references, and for 8 of AudioToken's 240 drawings and some reference.
 _NEAR, _NEAR_SHARE = 5.0, 0.2
-_BLOCK = 1024  # pictures that are compared with all others at once
+_BLOCK, _OTHERS = 1024, 16_384  # pictures that are compared at once
 _KINDS = 20  # formats or sizes that are counted one by one
 
 
@@ -48,12 +51,11 @@ def look(path: Path, medium: str) -> Look:
     if medium != "image":
         return Look(sha256_file(path))
     image = read_image(path)
-    small = image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     return Look(
         digest=sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(),
         format=_format(path),
         size=image.size,
-        thumb=np.asarray(small, np.float32).reshape(-1) - 128,
+        thumb=thumbnail(image, _SIDE).astype(np.float32) - 128,
     )
 
 
@@ -91,7 +93,7 @@ def alike(some_looks: Sequence[Look], others: Sequence[Look] | None = None) -> N
     else:
         known = {each.digest for each in others}
         found = np.array([each.digest in known for each in some_looks], dtype=np.bool_)
-    return found | _near(_thumbs(some_looks), None if others is None else _thumbs(others))
+    return found | is_near(_thumbs(some_looks), None if others is None else _thumbs(others), _NEAR, _NEAR_SHARE)
 
 
 def _thumbs(looks: Sequence[Look]) -> NDArray[np.float32]:
@@ -102,21 +104,33 @@ def _thumbs(looks: Sequence[Look]) -> NDArray[np.float32]:
     )
 
 
-def _near(some_thumbs: NDArray[np.float32], others: NDArray[np.float32] | None) -> NDArray[np.bool_]:
+def is_near(
+    some_thumbs: NDArray[np.float32], others: NDArray[np.float32] | None, level: float, share: float
+) -> NDArray[np.bool_]:
+    """Say of each thumbnail whether another one is near it, ``[n]``.
+
+    Parameters
+    ----------
+    some_thumbs
+        The thumbnails that are asked about, ``[n, 192]``, around zero.
+    others
+        Among which, ``[m, 192]``; None: all the rest of `some_thumbs`.
+    level, share
+        How far they may be apart (root mean square): levels of 255, and the share of the other's contrast.
+
+    """
     there = some_thumbs if others is None else others
     found = np.zeros(len(some_thumbs), np.bool_)
-    if not len(there):
-        return found
-    square = (there**2).mean(axis=1)
-    most = np.minimum(_NEAR, _NEAR_SHARE * there.std(axis=1)) ** 2
-    for start in range(0, len(some_thumbs), _BLOCK):
-        block = some_thumbs[start : start + _BLOCK]
-        apart = (block**2).mean(axis=1)[:, None] + square - 2 / block.shape[1] * (block @ there.T)
-        near = apart <= most
+    for start, first in product(range(0, len(some_thumbs), _BLOCK), range(0, len(there), _OTHERS)):
+        block, part = some_thumbs[start : start + _BLOCK], there[first : first + _OTHERS]
+        most = np.minimum(level, share * part.std(axis=1)) ** 2
+        square = (part**2).mean(axis=1)
+        near = (block**2).mean(axis=1)[:, None] + square - 2 / block.shape[1] * (block @ part.T) <= most
         if others is None:
-            rows = np.arange(len(block))
-            near[rows, start + rows] = False
-        found[start : start + _BLOCK] = near.any(axis=1)
+            rows = np.arange(start, start + len(block))
+            own = (rows >= first) & (rows < first + len(part))
+            near[np.flatnonzero(own), rows[own] - first] = False
+        found[start : start + _BLOCK] |= near.any(axis=1)
     return found
 
 
@@ -139,7 +153,22 @@ def clip_notes(clips: ClipSet, task: Task) -> list[str]:
     return notes
 
 
-def seen(outputs: Mapping[str, Sequence[Path]], clips: ClipSet, task: Task) -> tuple[Seen, list[str]]:
+class Known(Protocol):
+    """A training split that copies are known of."""
+
+    @property
+    def id(self) -> str:
+        """Its name, size and content."""
+        ...
+
+    def copied(self, looks: Sequence[Look]) -> NDArray[np.bool_]:
+        """Say of each look whether it is a copy, ``[n]``."""
+        ...
+
+
+def seen(
+    outputs: Mapping[str, Sequence[Path]], clips: ClipSet, task: Task, training: Known | None = None
+) -> tuple[Seen, list[str]]:
     """Count what the outputs of some clips are, and say in notes what a reader must know of it.
 
     Parameters
@@ -148,10 +177,13 @@ def seen(outputs: Mapping[str, Sequence[Path]], clips: ClipSet, task: Task) -> t
         The files of each clip, by clip id.
     clips, task
         On what they are scored.
+    training
+        The training split, where it is known.
 
     Returns
     -------
-    The counts, and a sentence each for outputs that repeat, that copy references, or that are stored otherwise.
+    The counts, and a sentence each for outputs that repeat, that copy references or training clips, or that are
+    stored otherwise.
 
     """
     files = [path for clip_id in clips.ids for path in outputs.get(clip_id, ())]
@@ -162,6 +194,8 @@ def seen(outputs: Mapping[str, Sequence[Path]], clips: ClipSet, task: Task) -> t
         n=len(looks),
         distinct=len({each.digest for each in looks}),
         copies=int(alike(looks, references).sum()),
+        training=training.id if training else "",
+        training_copies=int(training.copied(looks).sum()) if training else 0,
         formats=_counted(each.format for each in looks if each.format),
         sizes=_counted(_pixels(each.size) for each in looks if each.size),
     )
@@ -181,7 +215,17 @@ def marks(found: Seen, noun: str) -> list[str]:
             f"{found.copies} of {found.n} {noun}s are equal, or all but equal, to a reference of these clips: these "
             "scores are those of copies (the method reference copies on purpose)."
         )
-    return notes
+    return [*notes, *training_marks(found, noun)]
+
+
+def training_marks(found: Seen, noun: str) -> list[str]:
+    """Say that outputs copy training clips, where they do."""
+    if not found.training_copies:
+        return []
+    return [
+        f"{found.training_copies} of {found.n} {noun}s are equal, or all but equal, to one of the training split "
+        f"({found.training}): these are fetched, not made."
+    ]
 
 
 def _stored_otherwise(found: Seen, references: Sequence[Look]) -> list[str]:

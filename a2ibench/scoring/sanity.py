@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from a2ibench.scoring.scorer import Scorer, result_of
 _SANITY = 3  # raised when the sanity rows change: cached ones of another number are made again
 
 
-def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
+def sanity(scorer: Scorer, wanted: Sequence[Metric], afresh: Path | None = None) -> list[Result]:
     """Score what every method is read against; computed once per clips, encoders and metrics, then cached.
 
     Entries: the real outputs (ceiling); the real ones shuffled over the clips (chance; as a set they are the real
-    ones, so FID and KID say nothing of them and are left out); and what the suite's world can draw.
+    ones, so FID and KID say nothing of them and are left out); and what the suite's world can draw, into the folder
+    `afresh`, by default in the cache.
     """
     identity = json.dumps(
         [
@@ -49,7 +51,7 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric]) -> list[Result]:
         pairs = zip(order, np.roll(order, 1), strict=True)
         sets[task.shuffled] = {clips[int(i)].clip_id: clips[int(j)].file(task.reference) for i, j in pairs}
     if scorer.suite.file.world and clips.digest == scorer.suite.file.clips_digest:
-        sets |= scorer.suite.drawn_afresh(clips, cache_dir() / "afresh")
+        sets |= scorer.suite.drawn_afresh(clips, afresh or cache_dir() / "afresh")
     results = []
     for name, files in sets.items():
         told = [metric for metric in wanted if metric.per_clip or name != task.shuffled]

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from a2ibench.clips import ClipSet, check_media
-from a2ibench.encoders.base import Encoder, Float32
+from a2ibench.encoders.base import Encoder
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, get, mean_score
-from a2ibench.metrics.base import AnyArray
+from a2ibench.metrics.base import AnyArray, UndefinedError
 from a2ibench.metrics.stats import Interval, bootstrap_interval, wilson_interval
 from a2ibench.progress import Stage, silent
 from a2ibench.results import Clips, Result, Score, provenance
 from a2ibench.scoring.alike import clip_notes, seen
-from a2ibench.scoring.features import encode_files, encode_texts
+from a2ibench.scoring.features import FeatureSource, stacked
+from a2ibench.scoring.training_split import of_folder, shipped
 from a2ibench.suites import Suite
 from a2ibench.tasks import Task
 from a2ibench.text import some
@@ -91,10 +92,15 @@ class Scorer:
         On what.
     own_data
         Whether the clips are the user's and not the suite's: then a note may say what that means.
+    training
+        A folder of training clips: outputs that copy one are counted. By default the suite's own, where it brings an
+        index of them.
     device, batch_size
         How the encoders run.
     stage
         Shows progress.
+    features
+        Where features come from; by default they are computed here.
 
     """
 
@@ -104,10 +110,13 @@ class Scorer:
         clips: ClipSet,
         *,
         own_data: bool = False,
+        training: Path | None = None,
         device: str = "cpu",
         batch_size: int = 32,
         stage: Stage = silent,
+        features: FeatureSource | None = None,
     ):
+        self.features = features or FeatureSource()
         self.suite, self.clips, self.device = suite, clips, device
         self.batch_size, self.stage = batch_size, stage
         self.notes = [*suite.file.notes]
@@ -118,6 +127,7 @@ class Scorer:
                 f"Only {len(clips)} clips: intervals are wide" + (f", and {sets} say little." if sets else ".")
             )
         self.setting = suite.setting(clips)
+        self.training = of_folder(training, suite, stage) if training else shipped(suite)
         self._encoders: dict[str, Encoder] = {}
         self._of_clips: dict[str, AnyArray] = {}
 
@@ -130,6 +140,10 @@ class Scorer:
     def weights(self, wanted: Iterable[Metric]) -> dict[str, str]:
         """Give the id of each encoder that these metrics read."""
         return {name: self.encoder(name).id for name in sorted(encoders_of(wanted))}
+
+    def kernels(self, wanted: Iterable[Metric]) -> dict[str, str]:
+        """Say what computes each encoder that these metrics read, where it does."""
+        return {name: how for name in sorted(encoders_of(wanted)) if (how := self.encoder(name).computing)}
 
     def score(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> Scored:
         """Score a set of outputs, by clip id.
@@ -149,21 +163,22 @@ class Scorer:
         there = {clip_id: outputs[clip_id] for clip_id in self.clips.ids if outputs.get(clip_id)}
         missing = tuple(clip_id for clip_id in self.clips.ids if clip_id not in there)
         coverage = Coverage(depth, len(there), len(self.clips))
-        generated = self._features_of(
-            "generated", [path for paths in there.values() for path in paths], wanted, f"encode {name}"
-        )
-        self._encode_clips(wanted)
+        able = [metric for metric in wanted if not self._lacks(metric)]
+        generated = self.encode(there, able, name)
         place = {clip_id: depth * index for index, clip_id in enumerate(there)}
         first = np.array([place.get(clip_id, 0) for clip_id in self.clips.ids])
         views = [{key: rows[first + index] for key, rows in generated.items()} for index in range(depth)]
         found = Scored([], {clip_id: {} for clip_id in self.clips.ids}, missing, {}, {})
         for metric in wanted:
             why = self._why_not(metric, coverage)
-            if not why and metric.per_clip is not None:
-                given = [self._given(metric, view, there) for view in views]
-                why = self._score_clips(metric, given, coverage, found)
-            elif not why and metric.statistic is not None:
-                self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            try:
+                if not why and metric.per_clip is not None:
+                    given = [self._given(metric, view, there) for view in views]
+                    why = self._score_clips(metric, given, coverage, found)
+                elif not why and metric.statistic is not None:
+                    self._score_set(metric, self._given(metric, generated, there), coverage, found)
+            except UndefinedError as reason:
+                why = str(reason)
             if why:
                 found.left_out[metric.name] = why
         if not found.scores:
@@ -172,6 +187,13 @@ class Scorer:
         return found
 
     # ------------------------------------------------------------------------------------------- features
+
+    def encode(self, outputs: Outputs, wanted: Sequence[Metric], name: str = "outputs") -> dict[str, AnyArray]:
+        """Encode outputs, and what the metrics need of the clips themselves; gives the features of the outputs."""
+        paths = [path for paths in outputs.values() for path in paths]
+        generated = self._features_of("generated", paths, wanted, f"encode {name}") if paths else {}
+        self._encode_clips(wanted)
+        return generated
 
     def _keys(self, wanted: Iterable[Metric], generated: bool) -> list[str]:
         keys = dict.fromkeys(key for metric in wanted for key in metric.needs)
@@ -185,8 +207,8 @@ class Scorer:
         encoders = [self._encoder_for(key) for key in keys]
         if not encoders:
             return {}
-        rows = encode_files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
-        return {f"{role}/{name}": _stacked(found) for name, found in rows.items()}
+        rows = self.features.files(encoders, paths, self.batch_size, self.stage(title, len(paths)))
+        return {f"{role}/{name}": stacked(found) for name, found in rows.items()}
 
     def _encoder_for(self, key: str) -> Encoder:
         """Give the encoder of a key, after checking that the role is of its medium."""
@@ -212,7 +234,7 @@ class Scorer:
                 for key in (key for key in todo if key.startswith(f"{role}/")):
                     texts = self._texts(role, wanted, key)
                     if texts:
-                        self._of_clips[key] = encode_texts(self._encoder_for(key), texts)
+                        self._of_clips[key] = self.features.texts(self._encoder_for(key), texts)
             else:
                 paths = [clip.file(columns.get(role, role)) for clip in self.clips]
                 self._of_clips |= self._features_of(role, paths, wanted, f"encode {role}")
@@ -224,7 +246,7 @@ class Scorer:
             return self.suite.file.labels
         if role == "category":
             return next((self._categories(metric) for metric in wanted if key in metric.needs), ())
-        return [clip.text(role) for clip in self.clips]
+        return [clip.text(self.suite.task.condition if role == "condition" else role) for clip in self.clips]
 
     def _categories(self, metric: Metric) -> tuple[str, ...]:
         """The names of the categories of the classifier that a metric reads, if it reads one."""
@@ -246,6 +268,8 @@ class Scorer:
 
     def _why_not(self, metric: Metric, coverage: Coverage) -> str:
         """Say why a metric can't be computed here at all; empty where it can."""
+        if why := self._lacks(metric):
+            return why
         if coverage.per_clip * coverage.given < metric.least:
             return f"it needs {metric.least} or more outputs, and there are {coverage.per_clip * coverage.given}"
         if metric.worst is None and metric.per_clip is not None and coverage.given < coverage.clips:
@@ -253,6 +277,13 @@ class Scorer:
         if any(key.startswith("labels/") for key in metric.needs) and not self.suite.file.labels:
             return "the suite does not list all labels of its data set"
         return ""
+
+    def _lacks(self, metric: Metric) -> str:
+        """Say which optional column a metric reads and the clips do not have; empty where they have all."""
+        roles = dict.fromkeys(key.partition("/")[0] for key in metric.needs)
+        optional = [role for role in roles if role in self.suite.task.optional]
+        absent = [role for role in optional if any(role not in clip.values for clip in self.clips)]
+        return f"the clips have no column {absent[0]!r}" if absent else ""
 
     def _score_clips(self, metric: Metric, views: Sequence[Features], coverage: Coverage, found: Scored) -> str:
         """Add a metric's values and their mean; give the reason where there is none."""
@@ -295,11 +326,6 @@ class Scorer:
         )
 
 
-def _stacked(rows: Sequence[Float32]) -> AnyArray:
-    """A row per item; of an encoder that gives several per item, all of them."""
-    return np.stack(rows) if rows[0].ndim == 1 else np.concatenate(rows)
-
-
 def interval_of(values: np.ndarray, unit: str) -> Interval:
     """The 95 % interval of a mean: Wilson's where every value is a hit or a miss in per cent, else a BCa bootstrap."""
     if unit == "%" and len(values) and np.isin(values, (0.0, 100.0)).all():
@@ -336,7 +362,7 @@ def result_of(
     notes = [*notes, *(f"Left out: {', '.join(names)} ({why})." for why, names in by_reason.items())]
     if scored.missing:
         notes = [*notes, missing_note(scored.missing, len(scorer.clips), scorer.suite.task.noun)]
-    counts, told = seen(outputs, scorer.clips, scorer.suite.task) if look else (None, [])
+    counts, told = seen(outputs, scorer.clips, scorer.suite.task, scorer.training) if look else (None, [])
     if ceilings:
         scores = [score.model_copy(update={"ceiling": ceilings.get(score.metric)}) for score in scores]
     return Result(
@@ -357,7 +383,9 @@ def result_of(
         labels={clip.clip_id: clip.label for clip in scorer.clips},
         notes=[*scorer.notes, *clip_notes(scorer.clips, scorer.suite.task), *notes, *told],
         caution=scorer.caution,
-        provenance=provenance(device, {**(seconds or {}), "score": time.perf_counter() - began}),
+        provenance=provenance(
+            device, {**(seconds or {}), "score": time.perf_counter() - began}, scorer.kernels(wanted)
+        ),
     )
 
 

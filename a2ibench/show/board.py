@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a2ibench.board.standings import Board, load_board, standings
+from a2ibench.board.load import Board, load_board
+from a2ibench.board.standings import standings
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import write_text
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | None" = None) -> Board:
-    """Render a board anew: ``README.md``, ``leaderboard.csv``, ``leaderboard.tex`` and ``index.html``.
+    """Render a board again: ``README.md``, ``leaderboard.csv``, ``leaderboard.tex`` and ``index.html``.
 
     Parameters
     ----------

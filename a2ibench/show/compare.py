@@ -1,4 +1,4 @@
-"""Is A better than B? Paired comparison of two or more results on the same clips."""
+"""Is A better than B? Two or more results on the same clips, compared metric by metric."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.metrics.stats import clips_needed
 from a2ibench.results import Result, Score
-from a2ibench.results.pairs import ALPHA, by_clip, clip_values, has_values
+from a2ibench.results.pairs import ALPHA, clip_values, has_values, of_results
+from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import format_p
 
 if TYPE_CHECKING:
@@ -45,15 +46,15 @@ class Comparison(BaseModel):
     high: float
     """The upper end."""
     p_value: float
-    """Two-sided, of the sign-flip test, Holm-corrected over all pairs of the metric."""
+    """Two-sided, Holm-corrected over all pairs of the metric: of sign flips, or of the errors of set statistics."""
     wins: int
-    """Clips on which A is better."""
+    """Clips on which A is better; 0 for a statistic of whole sets (FID)."""
     losses: int
     """Clips on which B is better."""
     ties: int
     """Clips on which they are equal."""
     n: int
-    """Clips compared."""
+    """Clips compared one by one; 0 for a statistic of whole sets."""
     clips_needed: int | None
     """Clips that would show a difference of this size with 80 % power; none where there is no difference."""
     higher_is_better: bool
@@ -63,10 +64,10 @@ class Comparison(BaseModel):
 
 
 def compare_results(results: Sequence[Result], names: Sequence[str] | None = None) -> list[Comparison]:
-    """Compare every pair of results, metric by metric, clip by clip.
+    """Compare every pair of results, metric by metric: clip by clip, or statistics of whole sets by their errors.
 
-    Scores without values per clip (FID, KID, ratings by people) are left out. A clip without a value in any of
-    the results is left out for all of them, so that all pairs are of the same clips.
+    Scores with neither values per clip nor a standard error (ratings by people) are left out. A clip without a value
+    in any of the results is left out for all of them, so that all pairs are of the same clips.
 
     Parameters
     ----------
@@ -97,16 +98,14 @@ def compare_results(results: Sequence[Result], names: Sequence[str] | None = Non
             )
     shared = [score for score in first.scores if all(_is_in(score, result) for result in results)]
     for name in names or []:
-        if any(score.metric == name and not has_values(name, first) for score in first.scores):
-            raise A2IBenchError(
-                f"{name} has no values per clip to compare in pairs; a board tests it: docs/metrics.md."
-            )
+        if any(score.metric == name and not _can_be_compared(score, first) for score in first.scores):
+            raise A2IBenchError(f"{name} has neither values per clip nor a standard error to compare by.")
         if name not in {score.metric for score in shared}:
-            raise unknown("metric per clip in all results", name, {score.metric for score in shared})
+            raise unknown("metric in all results", name, {score.metric for score in shared})
     shared = [score for score in shared if not names or score.metric in names]
     if not shared:
         raise A2IBenchError(
-            f"{_named(results)} share no metric with the same signature and values per clip; score them with one "
+            f"{_named(results)} share no metric with the same signature that can be compared; score them with one "
             "version."
         )
     return [comparison for score in shared for comparison in _pairs(score, results)]
@@ -118,14 +117,18 @@ def _named(results: Sequence[Result]) -> str:
 
 
 def _is_in(score: Score, result: Result) -> bool:
-    same = any(each.signature == score.signature for each in result.scores)
-    return same and has_values(score.metric, result)
+    return any(each.signature == score.signature and _can_be_compared(each, result) for each in result.scores)
+
+
+def _can_be_compared(score: Score, result: Result) -> bool:
+    return has_values(score.metric, result) or score.stderr is not None
 
 
 def _pairs(score: Score, results: Sequence[Result]) -> Iterator[Comparison]:
-    values = clip_values(score.metric, results)
+    paired = all(has_values(score.metric, result) for result in results)
+    values = clip_values(score.metric, results) if paired else None
     scores = [next(s.value for s in result.scores if s.signature == score.signature) for result in results]
-    for (i, j), pair in by_clip(values).items():
+    for (i, j), pair in of_results(score.metric, results).items():
         wins, losses = (pair.wins, pair.losses) if score.higher_is_better else (pair.losses, pair.wins)
         yield Comparison(
             first=i,
@@ -141,7 +144,7 @@ def _pairs(score: Score, results: Sequence[Result]) -> Iterator[Comparison]:
             losses=losses,
             ties=pair.ties,
             n=pair.n,
-            clips_needed=clips_needed(values[:, i], values[:, j]) if pair.n > 1 else None,
+            clips_needed=clips_needed(values[:, i], values[:, j]) if values is not None and pair.n > 1 else None,
             higher_is_better=score.higher_is_better,
             signature=score.signature,
         )
@@ -163,21 +166,21 @@ def comparison_report(titles: Sequence[str], comparisons: Sequence[Comparison]) 
     from rich.text import Text
 
     caption = Text(
-        f"The difference, A - B, with its 95 % bootstrap interval over clips; * p < {ALPHA} (sign flips, "
-        "Holm-corrected over all pairs of a metric); need: clips for 80 % power. FID and KID have no values per "
-        "clip: a board tests them by their standard errors.",
+        f"The difference, A - B, with its 95 % interval; * p < {ALPHA} (Holm-corrected over all pairs of a metric); "
+        "need: clips for 80 % power. By clip: bootstrap and sign flips. Statistics of whole sets (FID, KID) have no "
+        "values per clip and are compared by their standard errors, which is cautious.",
         style="italic",
     )
     if len(titles) == 2:
         heading = Text(f"{titles[0]} (A) against {titles[1]} (B)", style="italic")
-        return Group(heading, _pair_table(comparisons), caption)
+        return Group(heading, Fitting(_pair_table(comparisons)), caption)
     legend = Text("\n".join(f"{ascii_uppercase[place]}  {title}" for place, title in enumerate(titles)))
-    matrices: list[Table | Text] = []
+    matrices: list[Fitting | Text] = []
     if len(titles) <= _MATRIX:
         for _, pairs in groupby(comparisons, key=lambda each: each.metric):
-            matrices.append(_matrix(list(pairs)))
+            matrices.append(Fitting(_matrix(list(pairs))))
         matrices.insert(0, Text(f"Row minus column; * p < {ALPHA}.", style="italic"))
-    return Group(legend, Text(), *matrices, _pair_table(comparisons), caption)
+    return Group(legend, Text(), *matrices, Fitting(_pair_table(comparisons)), caption)
 
 
 def _stars(comparison: Comparison) -> str:
@@ -200,8 +203,9 @@ def _matrix(comparisons: Sequence[Comparison]) -> "Table":
     scores = {each.first: each.a for each in comparisons} | {each.second: each.b for each in comparisons}
     order = sorted(scores, key=lambda place: (-scores[place] if head.higher_is_better else scores[place], place))
     found = {(each.first, each.second): each for each in comparisons}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(Text(f"{head.metric} {'↑' if head.higher_is_better else '↓'}"), no_wrap=True)
+    title = Text(f"{head.metric} {'↑' if head.higher_is_better else '↓'}", style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title, title_justify="left")
+    table.add_column("", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
     for column in order:
         table.add_column(ascii_uppercase[column] + " ", justify="right", no_wrap=True)
@@ -246,7 +250,7 @@ def _pair_table(comparisons: Sequence[Comparison]) -> "Table":
                 *(pair if many else scores),
                 Text(f"{each.difference:+.{digits}f}{star} {spread}", style="bold" if star == "*" else ""),
                 format_p(each.p_value),
-                f"{each.wins}/{each.losses}/{each.ties}",
+                f"{each.wins}/{each.losses}/{each.ties}" if each.n else "-",
                 "-" if each.clips_needed is None else str(each.clips_needed),
                 end_section=many and place == len(pairs) - 1,
             )

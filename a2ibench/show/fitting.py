@@ -14,14 +14,14 @@ class Fitting:
     """A table where there is room for it, else a paragraph per row: its first cell, then ``name value`` for the others.
 
     A column that may not wrap needs the width of its widest cell, another one its longest word or its `min_width`.
+    An empty first cell stands for the one above it.
 
     >>> from rich.console import Console
     >>> table = Table("metric", Column("score", no_wrap=True))
-    >>> table.add_row("AIS", "84.1 [81.9, 86.2]")
-    >>> Console(width=20).print(Fitting(table))
+    >>> table.add_row("AIS", "84.1")
+    >>> Console(width=12).print(Fitting(table))
     AIS
-      score 84.1 [81.9,
-      86.2]
+      score 84.1
     """
 
     def __init__(self, table: Table):
@@ -36,10 +36,12 @@ class Fitting:
             yield self.table.title if isinstance(self.table.title, Text) else Text(str(self.table.title))
         heads = [_text(column.header) for column in self.table.columns]
         cells = [[_text(cell) for cell in column.cells] for column in self.table.columns]
+        first = Text()
         for row in zip(*cells, strict=True):
-            yield row[0]
+            first = _joined(row[0]) if row[0].plain.strip() else first
+            yield first
             told = [
-                Text.assemble((head.plain.replace("\n", ""), "dim"), " ", cell)
+                Text.assemble((_joined(head).plain.strip(), "dim"), " ", cell)
                 for head, cell in zip(heads[1:], row[1:], strict=True)
                 if cell.plain.strip() and cell.plain != "–"
             ]
@@ -67,6 +69,11 @@ def _lines(parts: Iterable[Text], width: int) -> Iterable[Text]:
         line = Text.assemble(line, "  ", part) if line else part
     if line:
         yield Text.assemble("  ", line)
+
+
+def _joined(cell: Text) -> Text:
+    """Undo the breaks that a name has in a narrow column."""
+    return Text("").join(cell.split("\n"))
 
 
 def _text(cell: object) -> Text:

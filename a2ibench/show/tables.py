@@ -5,7 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from a2ibench.board.standings import Board, Entry, Standing, is_chance
+from a2ibench.board.load import Board, Entry, is_chance
+from a2ibench.board.standings import Standing
 from a2ibench.results import Clips, Result, Score
 from a2ibench.scoring.alike import marks
 from a2ibench.show.numbers import format_score, format_value

@@ -11,6 +11,7 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.results import Result, Score
 from a2ibench.show.fitting import Fitting
 from a2ibench.show.numbers import arrow, format_bound, format_score, format_value, unit
+from a2ibench.tasks import tasks
 
 # ------------------------------------------------------------------------------------------------- numbers
 
@@ -84,6 +85,12 @@ def signatures(results: Sequence[Result], width: int = _WIDE) -> Text:
     return text
 
 
+def _real(result: Result) -> str:
+    """What the real outputs of a result's task are called; it may be one of a package that is not installed."""
+    task = tasks().get(result.task)
+    return task.real if task else "real"
+
+
 def _metric_rows(result: Result) -> Table:
     title = Text.assemble((result.method, "bold"), f"  {result.suite}, {result.clips.n} clips")
     if result.caution:
@@ -94,7 +101,7 @@ def _metric_rows(result: Result) -> Table:
     table.add_column(Text("95 % interval"), no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("chance", justify="right", style="dim", no_wrap=True)
-    table.add_column("real images", justify="right", style="dim", no_wrap=True)
+    table.add_column(_real(result), justify="right", style="dim", no_wrap=True)
     for score in result.scores:
         spread = format_score(score).removeprefix(format_value(score)).strip()
         table.add_row(

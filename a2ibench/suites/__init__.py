@@ -222,7 +222,8 @@ class Suite:
             if name in own:
                 if not own[name].exists():
                     raise A2IBenchError(f"The weights {own[name]} for {name!r} do not exist; fix the path.")
-                path, digest = own[name], _digest(own[name], part.is_folder)
+                nothing = part.shipped is None and part.checkpoint is None  # then a folder may be given, or a file
+                path, digest = own[name], _digest(own[name], own[name].is_dir() if nothing else part.is_folder)
             else:
                 path, digest = part.resolve()
             parts[name] = {**part.config, "file": path}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from a2ibench.errors import A2IBenchError, nearest
 
-_PROSE = {"summary", "notes", "own_data"}
+_NO_SCORES = {"summary", "notes", "own_data", "training_pictures"}
 
 
 class _Table(BaseModel):
@@ -101,10 +101,18 @@ class SuiteFile(_Table):
     training: dict[str, Any] = Field(default_factory=dict)
     """Settings of trainings that differ from the papers'; the trainer checks them."""
 
+    training_pictures: str | None = None
+    """The index of the training split's pictures, relative to the suite file: outputs that copy them are counted."""
+
+    @field_validator("training_pictures")
+    @classmethod
+    def _beside(cls, file: str | None) -> str | None:
+        return WeightsEntry._inside(file)
+
     @property
     def digest(self) -> str:
-        """12 hex digits over all that may change a number: not the prose, and not how the file is laid out."""
-        content = self.model_dump(exclude=_PROSE)
+        """12 hex digits over all that may change a number: not the prose, nor how the file is laid out."""
+        content = self.model_dump(exclude=_NO_SCORES)
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 

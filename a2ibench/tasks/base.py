@@ -1,8 +1,10 @@
 """What a task is: what is given, what is made, how it is scored, what raters are asked. Pure data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from a2ibench.tasks.questions import Design, Question, usual
 
 MediumName = Literal["image", "audio", "video", "text"]
 
@@ -28,6 +30,8 @@ class Task:
     metrics
         The names of the metrics that are shown unless the user asks for others, in the order of the columns; the
         first one sorts a board.
+    questions
+        What raters are asked, by the design of a study; the usual question where it is not given.
 
     """
 
@@ -38,8 +42,11 @@ class Task:
     reference: str
     output: MediumName
     metrics: tuple[str, ...]
+    optional: Mapping[str, MediumName] = field(default_factory=dict)
+    """Further columns, which clips may have and metrics may read: a metric is left out where its column is absent."""
     lead: str = ""
     """What a board of the task asks, above its table."""
+    questions: Mapping[Design, Question] = field(default_factory=dict)
 
     @property
     def noun(self) -> str:
@@ -66,10 +73,16 @@ class Task:
         """What the sanity entry of the real outputs of other clips is called."""
         return f"shuffled {self.noun}s"
 
+    def question(self, design: Design) -> Question:
+        """Tell what raters are asked in a study of a design."""
+        own = self.questions.get(design)
+        return own or usual(design, self.given, self.noun, self.columns[self.condition], self.output)
+
     def medium_of(self, role: str) -> MediumName | None:
         """Name the medium of a role of a feature key: of a column, the outputs, the references or the conditions."""
         roles: dict[str, MediumName] = {
             **self.columns,
+            **self.optional,
             "label": "text",
             "labels": "text",
             "category": "text",

@@ -1,13 +1,12 @@
 """AudioToken (arXiv 2305.13050): a sound becomes one token in a prompt for a frozen Stable Diffusion."""
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from a2ibench.baselines.base import Draw, Method, Training
-from a2ibench.errors import unknown
+from a2ibench.clips import ClipSet
 from a2ibench.files import cache_dir, check_writable, sha256_file
 
 
@@ -20,44 +19,41 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
 def _train(training: Training) -> Path:
     """Train the embedder, which turns a sound into a token; goes on where it was stopped."""
     clips, folder = training.clips, training.folder
+    from a2ibench.baselines.audiotoken.config import Config, check_share, configure, settled
+    from a2ibench.baselines.audiotoken.data import Examples, held_out, processes
     from a2ibench.baselines.audiotoken.model import Listener
-    from a2ibench.baselines.audiotoken.state import FILES, claim, finished, read_checkpoint
-    from a2ibench.baselines.audiotoken.train import Config, Examples, check_room, train
+    from a2ibench.baselines.audiotoken.state import claim, clear, finished, read_checkpoint
+    from a2ibench.baselines.audiotoken.train import check_room, train
     from a2ibench.baselines.stable_diffusion import StableDiffusion
 
-    known = [field.name for field in fields(Config)]
-    for key in training.settings:
-        if key not in known:
-            raise unknown("setting of AudioToken's training", key, known)
-    config = Config(**training.settings)
-    if config.precompute:
-        check_writable(cache_dir() / "training")
-    if training.fresh:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    config = settled(configure(training.settings), len(clips), _width(training.parts["beats"]))
+    held_out(clips, config)
+    check_writable(cache_dir() / "training")
+    state = processes(training.device)
+    check_share(config, state.num_processes)
+    if training.fresh and state.is_main_process:
+        clear(folder)
+    _share_digest(clips, state)
     # What is computed once depends on BEATs and on the autoencoder, not on the rest of Stable Diffusion.
     autoencoder = sorted(Path(training.parts["stable_diffusion"]["file"], "vae").glob("*.safetensors"))
     identity = " ".join([training.hashes["beats"], *(sha256_file(file) for file in autoencoder)])
     networks = " ".join(training.hashes[part] for part in sorted(training.hashes))
-    claim(folder, asdict(config), clips, networks)
+    claim(folder, config.claimed(), clips, networks, Config().claimed())
     if whole := finished(folder):
         return whole
     read_checkpoint(folder)  # a damaged one is named before the networks are loaded
     diffusion = StableDiffusion(training.parts["stable_diffusion"]["file"], training.device, half=False)
     listener = Listener(training.parts["beats"], training.device)
     check_room(folder, listener, diffusion)
-    advance = training.stage("features and latents", len(clips)) if config.precompute else None
+    advance = training.stage("features and latents" if config.cache == "features" else "latents", len(clips))
     seen = 0
 
     def filled(done: int) -> None:
         nonlocal seen
-        if advance:
-            advance(done - seen)
+        advance(done - seen)
         seen = done
 
-    cache = cache_dir() / "training"
-    examples = Examples(clips, diffusion, listener, config, cache, identity, filled, networks)
+    examples = Examples(clips, diffusion, listener, config, cache_dir() / "training", identity, filled, networks)
     filled(len(clips))
     bar = training.stage("train", config.steps)
     last = 0
@@ -68,6 +64,31 @@ def _train(training: Training) -> Path:
         last = step
 
     return train(examples, config, folder, report=report, checkpoint_every=training.checkpoint_every)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Refuse bad settings of the trainer, and trackers that are not installed."""
+    from a2ibench.baselines.audiotoken.config import configure
+    from a2ibench.baselines.audiotoken.watch import tracker_names
+
+    tracker_names(configure(settings))
+
+
+def _width(beats: Mapping[str, Any]) -> int:
+    """Give the width of BEATs' features without loading it: of a part of a suite."""
+    from a2ibench.encoders.beats import AUDIOTOKEN_LAYERS, BeatsConfig
+
+    width = (beats.get("config") or {}).get("encoder_embed_dim", BeatsConfig.encoder_embed_dim)
+    return len(beats.get("layers", AUDIOTOKEN_LAYERS)) * int(width)
+
+
+def _share_digest(clips: ClipSet, state: Any) -> None:
+    """Hash the clips in one process for all: reading every file in each would take as many times as long."""
+    if state.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        found = broadcast_object_list([clips.digest if state.is_main_process else None])
+        clips.__dict__["digest"] = found[0]
 
 
 def _train_with_classification(training: Training) -> Path:
@@ -93,6 +114,7 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train,
+        check=_check,
     ),
     Method(
         "audiotoken-cl",
@@ -103,5 +125,6 @@ METHODS = (
         options=_OPTIONS,
         trains="embedder",
         train=_train_with_classification,
+        check=_check,
     ),
 )

@@ -20,6 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Share = tuple[int, int]
+"""Of a batch that several processes split: where a process's rows begin, and how many there are in all."""
+
 
 class _Unary(nn.Module):
     """What a token is worth by itself."""
@@ -30,12 +33,15 @@ class _Unary(nn.Module):
         self.embed = nn.Conv1d(width, width, 1)
         self.feature_reduce = nn.Conv1d(width, 1, 1)
 
-    def forward(self, x: Tensor, dropout: bool, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, dropout: bool, generator: torch.Generator | None, share: Share | None) -> Tensor:
         """Map tokens ``[batch, width, N]`` to potentials ``[batch, 1, N]``."""
         hidden = F.relu(self.embed(x))
         if dropout:
-            # p = 0.5, drawn as `F.dropout` draws it, which takes no generator.
-            hidden = hidden * torch.empty_like(hidden).bernoulli_(0.5, generator=generator) * 2
+            # p = 0.5, drawn as `F.dropout` draws it, which takes no generator; for the whole batch, whoever has how
+            # much of it, and in the order of memory: with the strides that it has.
+            first, total = share or (0, len(hidden))
+            kept = hidden.new_empty_strided((total, *hidden.shape[1:]), hidden.stride())
+            hidden = hidden * kept.bernoulli_(0.5, generator=generator)[first : first + len(hidden)] * 2
         out: Tensor = self.feature_reduce(hidden)
         return out
 
@@ -64,10 +70,10 @@ class _Pooling(nn.Module):
         self.pp_models = nn.ModuleDict({"0": _Self(width)})
         self.reduce_potentials = nn.ModuleList([nn.Conv1d(2, 1, 1, bias=False)])
 
-    def forward(self, tokens: Tensor, dropout: bool, generator: torch.Generator | None) -> Tensor:
+    def forward(self, tokens: Tensor, dropout: bool, generator: torch.Generator | None, share: Share | None) -> Tensor:
         """Map tokens ``[batch, N, width]`` to their weighted mean ``[batch, width]``."""
         x = tokens.transpose(1, 2)
-        potentials = torch.cat([self.un_models[0](x, dropout, generator), self.pp_models["0"](x)], dim=1)
+        potentials = torch.cat([self.un_models[0](x, dropout, generator, share), self.pp_models["0"](x)], dim=1)
         weights: Tensor = self.reduce_potentials[0](potentials).softmax(dim=2)
         return (weights @ tokens).squeeze(1)
 
@@ -103,7 +109,7 @@ class Embedder(nn.Module):
         self.fc2 = nn.Linear(hidden or in_dim, out_dim)
         self.fga = _Pooling(out_dim)
 
-    def forward(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, features: Tensor, generator: torch.Generator | None = None, share: Share | None = None) -> Tensor:
         """Embed sounds.
 
         Parameters
@@ -113,6 +119,8 @@ class Embedder(nn.Module):
         generator
             Where the dropout draws from; by default torch's global generator. The draws of a batch hang
             together: with ``attention_dropout``, embed one clip at a time to make each clip's token its own.
+        share
+            Where the features are a part of a batch: its place in it. The dropout is then the batch's.
 
         Returns
         -------
@@ -122,5 +130,5 @@ class Embedder(nn.Module):
 
         """
         tokens = self.fc2(F.gelu(self.fc1(features)))
-        out: Tensor = self.fga(tokens, self.training or self.attention_dropout, generator)
+        out: Tensor = self.fga(tokens, self.training or self.attention_dropout, generator, share)
         return out

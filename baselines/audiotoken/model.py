@@ -18,9 +18,9 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.weights.read import read_checkpoint, read_state_dict
 
 
-def fit_seconds(wave: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
+def fit_seconds(wave: NDArray[np.float32], seconds: float, rate: int = beats.RATE) -> NDArray[np.float32]:
     """Give a sound exactly this length: a shorter one is repeated (as the authors do), a longer one cut."""
-    samples = round(seconds * beats.RATE)
+    samples = round(seconds * rate)
     return np.resize(wave, samples) if len(wave) < samples else wave[:samples]
 
 
@@ -51,9 +51,10 @@ class Listener:
         return len(self.layers) * self.network.config.encoder_embed_dim
 
     @torch.inference_mode()
-    def features(self, waves: NDArray[np.float32]) -> Tensor:
+    def features(self, waves: NDArray[np.float32] | Tensor) -> Tensor:
         """Hear sounds of one length, ``[n, samples]`` at 16 kHz: ``[n, tokens, width]``."""
-        batch = torch.from_numpy(np.ascontiguousarray(waves)).to(self.device)
+        batch = waves if isinstance(waves, Tensor) else torch.from_numpy(np.ascontiguousarray(waves))
+        batch = batch.to(self.device, non_blocking=True)
         tokens: Tensor = self.network(beats.fbank(batch, self.network.config), self.layers)
         return tokens
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +19,12 @@ _MOST_BYTES = 2**33
 _DIGEST = hashlib.sha256().digest_size
 
 
-def claim(out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str) -> None:
+def claim(
+    out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str, defaults: Mapping[str, Any] | None = None
+) -> None:
     """Mark a folder as this training's; refuse one of other settings, clips or frozen networks.
+
+    A setting that is newer than a training counts as its default in `defaults`, which is how it was trained.
 
     Raises
     ------
@@ -27,8 +32,9 @@ def claim(out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str)
         If it is another's, or what is kept there is damaged.
 
     """
-    if (out / "tensorboard").is_symlink():
-        raise A2IBenchError(f"{out / 'tensorboard'} is a link, and a training is kept inside its folder; delete it.")
+    for name in ("tensorboard", "samples"):
+        if (out / name).is_symlink():
+            raise A2IBenchError(f"{out / name} is a link, and a training is kept inside its folder; delete it.")
     mark = out / "train.json"
     wanted = {**settings, "clips": clips.digest, "networks": networks}
     found = read_json(mark, "give --fresh to begin again")
@@ -37,12 +43,23 @@ def claim(out: Path, settings: Mapping[str, Any], clips: ClipSet, networks: str)
         return
     if not isinstance(found, dict):
         raise A2IBenchError(f"{mark} is broken; give --fresh to begin again.")
+    if "precompute" in found:  # of the first edition; without, it drew other crops
+        found = {**found, "cache": "features" if found["precompute"] else "nothing"}
+    found = {**(defaults or {}), **found}
     differing = sorted(k for k, v in wanted.items() if found.get(k) != v)
     if differing:
         raise A2IBenchError(
             f"{out} holds a training with other settings ({', '.join(differing)}); "
             "give another --out, or --fresh to begin again."
         )
+
+
+def clear(out: Path) -> None:
+    """Take away what a training has left in its folder."""
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+    for name in ("tensorboard", "samples"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def finished(out: Path) -> Path | None:

@@ -128,7 +128,7 @@ class TestDropout:
         unary = small.fga.un_models[0]
         columns = torch.randn(2, 16, 9)
         torch.manual_seed(3)
-        ours = unary(columns, True, None)
+        ours = unary(columns, True, None, None)
         torch.manual_seed(3)
         assert torch.equal(ours, unary.feature_reduce(F.dropout(F.relu(unary.embed(columns)), 0.5, True)))
 

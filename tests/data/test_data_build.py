@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from filelock import FileLock
+from made import assert_same_video
 
 from a2ibench.clips import load_clips, read_audio
 from a2ibench.data import build as build_module
@@ -193,6 +194,31 @@ def test_choices_change_what_is_kept(drawn, tmp_path):
     assert Image.open(clip["image"]).size == (64, 64)
 
 
+def test_silent_videos_and_mono_sounds_for_tasks_that_make_sound(drawn, tmp_path):
+    """No network is loaded; the picture's bits stay, the sound is gone, and both begin together."""
+    from a2ibench.media.video import frames, video_info
+
+    told = Settings(suite="mini", clip_seconds=3.0, shortest=2.7, filter=False, columns=("video", "audio"), rate=16_000)
+    coverage = built(drawn, tmp_path / "out", told)
+    assert json.loads((tmp_path / "out/coverage.json").read_text())["encoders"] == {}
+    with (tmp_path / "out/clips.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == coverage.kept == 7  # the one that disagrees too
+    row = next(row for row in rows if row["clip_id"] == "mini0000000_000000")
+    assert list(row) == ["clip_id", "video", "audio", "label"]
+    source, silent = drawn / "videos/mini0000000_000000.mp4", tmp_path / "out" / row["video"]
+    assert video_info(source).has_sound
+    assert not video_info(silent).has_sound
+    for before, after in zip(frames(source), frames(silent), strict=True):
+        np.testing.assert_array_equal(before.pixels, after.pixels)
+    wave, rate = soundfile.read(tmp_path / "out" / row["audio"])
+    assert (rate, wave.ndim) == (16_000, 1)
+    np.testing.assert_allclose(wave, read_audio(source, 16_000)[: len(wave)], atol=1e-3)
+    again = tree(tmp_path / "out")
+    built(drawn, tmp_path / "out", told)
+    assert tree(tmp_path / "out") == again
+
+
 # ----------------------------------------------------------------------------------------------- resume
 
 
@@ -270,7 +296,8 @@ class _Pool:
         if self.broken:
             future.set_exception(BrokenProcessPool("died"))
         else:
-            future.set_result(make.make_clip(job, out, _Pool.judge))
+            with make._one_thread():  # as each process has
+                future.set_result(make.make_clip(job, out, _Pool.judge))
         return future
 
     def shutdown(self, **_):
@@ -375,7 +402,7 @@ def test_the_command_refuses_in_a_sentence(drawn, run_cli, tmp_path):
 def test_example_videos_are_the_same_each_time(tmp_path, drawn, run_cli):
     assert run_cli("data", "example", "--out", "again", "--clips", 2).code == 0
     for file in (tmp_path / "again/videos").iterdir():
-        assert file.read_bytes() == (drawn / "videos" / file.name).read_bytes()
+        assert_same_video(file, drawn / "videos" / file.name)
 
 
 @pytest.mark.real_data

@@ -172,7 +172,7 @@ def test_both_encoders_share_one_file(tmp_path, config, state):
     picture = load_encoder("clip-image", config, path)
     words = load_encoder("clip-text", config, path)
     assert picture.weights == words.weights
-    assert picture._forward.__self__ is words._clip.network
+    assert picture._network.__self__ is words._clip.network
     assert next(words._clip.network.parameters()).dtype == torch.float32
     assert picture.id != words.id
 

@@ -177,7 +177,7 @@ def test_preprocessing_equals_the_original(original):
 
 
 def test_equals_the_original_from_the_waveform_on(full, original):
-    rows = full.encode([sound()])
+    rows = full.encode_together([sound()])  # not filled up: this network is a large one
     assert rows.dtype == np.float32
     assert full.id == f"imagebind-audio:{'0' * 16}:1-upstream:float32:{full.digest}"
     assert difference(rows[0], original["embedding"]) < 1e-4  # measured: 3e-6
@@ -279,9 +279,9 @@ def test_a_row_is_its_own(small):
     sounds = [sound(seconds, seed) for seed, seconds in enumerate((5, 0.4, 2, 10, 3.3, 5))]
     alone = np.concatenate([small.encode([x]) for x in sounds])
     assert np.abs(alone[0] - alone[3]).max() > 1e-2
-    np.testing.assert_allclose(small.encode(sounds), alone, atol=2e-5)
-    np.testing.assert_allclose(small.encode(sounds[::-1])[::-1], alone, atol=2e-5)
-    np.testing.assert_allclose(small.encode([sounds[0], 30 * sounds[3]])[0], alone[0], atol=2e-5)
+    np.testing.assert_array_equal(small.encode(sounds), alone)
+    np.testing.assert_array_equal(small.encode([sounds[0], 30 * sounds[3]])[0], alone[0])
+    np.testing.assert_allclose(small.encode_together(sounds), alone, atol=2e-5)
 
 
 def test_a_row_is_the_mean_of_clips_of_length_twenty(small):
@@ -319,7 +319,7 @@ def test_silence_is_finite(small):
 
 @pytest.mark.parametrize("bad", [np.zeros(399), np.zeros((2, 8000)), np.full(8000, np.nan)])
 def test_refused(small, bad):
-    with pytest.raises(A2IBenchError, match=r"[Ii]tem 1 of the batch"):
+    with pytest.raises(A2IBenchError, match=r"^ImageBind [^\n]*; (leave it out or give more|decode it again)\.$"):
         small.encode([sound(1), bad.astype(np.float32)])
 
 

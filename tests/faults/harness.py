@@ -49,6 +49,17 @@ COMMANDS = (
         "generate", "generate --method sd-text --suite {suite} --limit 3 --batch-size 2 --out out", ("images/*.png",)
     ),
     Command(
+        "generate-shard",
+        "generate --method sd-text --suite {suite} --limit 5 --batch-size 2 --shard 1/2 --out out",
+        ("images/*.png", "run.json"),
+    ),
+    Command(
+        "generate-merge",
+        "generate --method sd-text --suite {suite} --limit 5 --batch-size 2 --out out",
+        ("images/*.png", "images.sha256", "run.json"),
+        first="generate --method sd-text --suite {suite} --limit 5 --batch-size 2 --shard 1/2 --out out",
+    ),
+    Command(
         "train",
         "train audiotoken --suite {suite} --data {clips} --steps 4 --save-every 1 --out out",
         ("embedder.safetensors",),

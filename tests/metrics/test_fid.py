@@ -193,3 +193,12 @@ def test_the_metric_reports_its_numbers() -> None:
 def test_bad_input_gets_its_sentence(call, sentence: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(A2IBenchError, match=sentence):
         call()
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = RNG.standard_normal((300, 7)).astype(np.float32), RNG.standard_normal((200, 7)).astype(np.float32) + 0.2
+    value, influence = frechet_distance(x, y), frechet_influence(x, y)
+    for block in (1, 64, 299):
+        monkeypatch.setattr("a2ibench.metrics.fid._BLOCK", block)
+        assert frechet_distance(x, y) == pytest.approx(value, rel=1e-10)
+        np.testing.assert_allclose(frechet_influence(x, y), influence, atol=1e-10)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.metrics import Features, get
-from a2ibench.metrics.kid import polynomial_mmd
+from a2ibench.metrics import Coverage, Features, get
+from a2ibench.metrics.base import UndefinedError
+from a2ibench.metrics.kid import polynomial_mmd, subset_mmd
 
 RNG = np.random.default_rng(0)
 
@@ -43,6 +44,27 @@ def test_standard_error_is_the_jackknife() -> None:
     x, y = RNG.standard_normal((40, 6)) + 0.2, RNG.standard_normal((50, 6))
     without = np.array([polynomial_mmd(np.delete(x, i, axis=0), y).value for i in range(40)])
     assert polynomial_mmd(x, y).stderr == pytest.approx(np.sqrt(39 * without.var()), rel=1e-9)
+
+
+def test_subsets_of_everything_are_everything_and_agree_with_torch_fidelity() -> None:
+    x, y = RNG.standard_normal((60, 8)) + 0.3, RNG.standard_normal((60, 8))
+    whole = subset_mmd(x, y, subsets=3, size=60, names=("x", "y"))
+    assert whole.value == pytest.approx(polynomial_mmd(x, y).value, rel=1e-12)
+    some = subset_mmd(x, y, subsets=400, size=20, names=("x", "y"))
+    assert abs(some.value - whole.value) < 4 * some.stderr  # unbiased
+    assert some == subset_mmd(x, y, subsets=400, size=20, names=("x", "y"))
+    assert some != subset_mmd(x, y, subsets=400, size=20, seed=1, names=("x", "y"))
+
+
+def test_few_images_have_no_subsets() -> None:
+    x = RNG.standard_normal((40, 6))
+    statistic = get("KID.subsets").statistic
+    assert statistic
+    with pytest.raises(UndefinedError, match="2,000 images"):
+        statistic(Features({"generated/inception": x, "reference/inception": x}))
+    assert "subsets:100x1000|seed:0" in str(
+        get("KID.subsets").signature(n=9, encoders={"inception": "x"}, suite="s", coverage=Coverage(1, 9, 9))
+    )
 
 
 def test_the_metric_is_scaled() -> None:

@@ -10,6 +10,7 @@ import pytest
 import a2ibench.metrics as package
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Coverage, Features, Metric, SetStatistic, Signature, get, mean_score, metrics
+from a2ibench.metrics.base import several
 
 WHOLE = Coverage(per_clip=1, given=240, clips=240)
 ENCODERS = {
@@ -18,7 +19,14 @@ ENCODERS = {
     "clip-text": "clip",
     "classifier": "resnet50",
     "inception": "inception",
+    **{name: name for name in ("vggish", "passt", "clap-text", "clap-audio", "imagebind-audio", "imagebind-video")},
+    **{name: name for name in ("onsets", "numbers", "motion", "detector", "events")},
 }
+SOUNDS = (
+    *("generated/passt", "reference/passt"),
+    *("generated/imagebind-audio", "condition/imagebind-video"),
+    *("generated/clap-audio", "condition/clap-text"),
+)
 NEW_METRIC = '''
 """A metric that a newcomer drops into the folder."""
 from a2ibench.metrics.base import Metric
@@ -36,13 +44,24 @@ def rows(n: int = 24, seed: int = 0) -> Features:
     common = rng.standard_normal((n, 16))
     arrays = {
         key: (common + rng.standard_normal((n, 16))).astype(np.float32)
-        for key in ("generated/clip-image", "reference/clip-image", "audio/wav2clip")
+        for key in ("generated/clip-image", "reference/clip-image", "audio/wav2clip", *SOUNDS)
     }
     kinds = rng.standard_normal((4, 16))
     arrays["label/clip-text"] = np.repeat(kinds, n // 4, axis=0)
     arrays["category/clip-text"] = kinds[::-1].copy()
     arrays["labels/clip-text"] = np.concatenate([rng.standard_normal((3, 16)), kinds])
     arrays["generated/classifier"] = np.eye(4)[np.arange(n) % 4]
+    for key in ("generated/onsets", "onsets/numbers", "condition/motion"):
+        arrays[key] = several([np.sort(rng.uniform(0.1, 3, (1 + i % 3, 2)), axis=0) for i in range(n)])
+    frames = np.linspace(0, 3, 60)[:, None]
+    arrays["generated/detector"] = several(
+        [np.hstack([frames, rng.random((60, 4)) * rng.uniform(0.2, 1, 4)]) for _ in range(n)]
+    )
+    often = (5, 700, 0, 60)
+    events = [np.array([[k % 4, 1 + k % 2, often[k % 4]] for k in (i, i + 1)], np.float32) for i in range(n)]
+    arrays["events/events"] = several([rows[: 1 + i % 2] for i, rows in enumerate(events)])
+    for role in ("generated", "reference"):
+        arrays[f"{role}/vggish"] = several([rng.standard_normal((1 + i % 3, 8)) for i in range(n)])
     arrays["generated/inception"] = rng.standard_normal((n, 8)).astype(np.float32)
     arrays["reference/inception"] = rng.standard_normal((n + 6, 8)).astype(np.float32)
     return Features(
@@ -67,6 +86,8 @@ def test_the_promised_metrics_are_declared() -> None:
     variants = ("", ".same-class", ".other-class", ".one", ".sonic", ".cosine", ".z")
     expected = {name + variant for name in ("AIS", "IIS") for variant in variants}
     expected |= {"AIC", "AIC.exact", "AIC.clipscore", "AIC.zero-shot", "AIC.zero-shot-all", "FID", "KID"}
+    expected |= {"FAD", "KL", "KL.reverse", "KL.exact", "KL.sigmoid", "KL.sigmoid-exact", "IS", "IS.whole"}
+    expected |= {name + variant for name in ("IB", "CLAP") for variant in ("", ".win", ".win-same-class")}
     assert set(metrics()) >= expected
 
 
@@ -88,7 +109,10 @@ def test_signature_reads_as_designed() -> None:
     assert signature != get("AIS").signature(n=239, encoders=ENCODERS, suite="mini@1", coverage=WHOLE)
 
 
-@pytest.mark.parametrize("name", sorted(metrics()))
+NAMES = sorted(set(metrics()) - {"KID.subsets"})  # it needs 2,000 images: tests/metrics/test_kid.py
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_metric_gives_what_it_declares(name: str) -> None:
     metric, given = get(name), rows()
     low, high = metric.bounds
@@ -104,16 +128,16 @@ def test_each_metric_gives_what_it_declares(name: str) -> None:
         result = metric.statistic(given)
         assert low <= result.value <= high
         assert result.stderr > 0
-        assert result.extra == {"n": 24, "m": 30, "d": 8}
+        assert all(np.isfinite(value) for value in result.extra.values())
 
 
-@pytest.mark.parametrize("name", sorted(metrics()))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_order_of_the_clips_changes_nothing(name: str) -> None:
     metric, given = get(name), rows()
     order = np.random.default_rng(1).permutation(len(given))
     if metric.per_clip:
         before, after = metric.per_clip(given), metric.per_clip(shuffled(given, order))
-        if name.endswith((".z", ".cosine")):
+        if name.endswith((".z", ".cosine")) or name in ("IB", "CLAP") or name.startswith("KL"):
             np.testing.assert_allclose(after, before[order], rtol=1e-12)
         else:
             np.testing.assert_array_equal(after, before[order])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import soundfile
+from browsing import CHROMIUM, watch
 from PIL import Image
 
 METHODS = ("alphadraw", "betapaint", "gammanet")
@@ -62,7 +63,7 @@ def _made(rating_data, tmp_path_factory):
         if key not in made:
             made[key] = tmp_path_factory.mktemp("studies") / "study"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(make, "SIDE", 64)  # the size changes nothing but the time it takes
+                patch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)  # the size changes nothing but the time it takes
                 make.make_study(
                     make.read_runs([str(rating_data / "runs" / method) for method in methods], "tiny@1"),
                     load_clips(rating_data / "clips"),
@@ -156,3 +157,42 @@ def invite():
             return store.invite(store.next_raters(count))
 
     return make
+
+
+# ------------------------------------------------------------------------------------------------- browser
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The browser; its pages fail a test that throws an error or breaks the page's own policy."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium on the path")
+    with playwright.sync_playwright() as started:
+        yield started.chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    launched = chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield launched
+    launched.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Open an address in a browser that knows nothing yet: ``opened(url, viewport=…)``."""
+    contexts, problems = [], []
+
+    def open_page(url, **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(30_000)
+        watch(page, problems)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems

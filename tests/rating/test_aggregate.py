@@ -19,11 +19,12 @@ from a2ibench.rating.exclusion import Blind, conduct, reasons
 from a2ibench.rating.findings import Human
 from a2ibench.rating.picture import human_picture
 from a2ibench.rating.readers import Answer, Ratings
-from a2ibench.rating.study import REAL, SHUFFLED, Exclusion, Item, Study
+from a2ibench.rating.study import Exclusion, Item, Study
 from a2ibench.rating.tables import comma_separated, latex, markdown, raters_csv, write_tables
 from a2ibench.results import Clips, Provenance, Result, Score
 from a2ibench.show.compare import compare_results
 
+REAL, SHUFFLED = "real images", "shuffled images"
 PROVENANCE = Provenance(
     a2ibench="0", python="3", platform="x", packages={}, device="cpu", threads=1, created="2026-01-01T00:00:00Z",
     seconds={},
@@ -534,7 +535,7 @@ def test_the_command_writes_into_the_runs_that_were_rated(rated, run_cli, rating
     # An image that was drawn anew is not the one that was rated.
     image = runs["alphadraw"] / "images" / f"{clips[0]}.png"
     Image.new("RGB", (32, 32)).save(image)
-    assert sha256_file(image) not in {digest for item in study.items for digest in item.images}
+    assert sha256_file(image) not in {digest for item in study.items for digest in item.digests}
     stale = run_cli("rate", "aggregate", folder / "sent", "--write-results", *given)
     assert f"The image of {clips[0]}" in stale.sentence
     assert "is not the one that was rated" in stale.sentence

@@ -14,10 +14,12 @@ from PIL import Image
 from a2ibench.clips import ClipSet, load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import sha256_file
-from a2ibench.rating.make import Run, _shown, draw_clips, make_study, read_runs
+from a2ibench.media.image import as_webp
+from a2ibench.rating.make import Run, draw_clips, make_study, read_runs
 from a2ibench.rating.orders import orders
 from a2ibench.rating.render import media, write_page
 from a2ibench.rating.study import Study
+from a2ibench.tasks import get
 
 DESIGNS = ("likert", "pairwise")
 METHODS = ("alphadraw", "betapaint", "gammanet")
@@ -37,7 +39,7 @@ def test_nothing_that_a_rater_gets_tells_a_method_a_clip_or_a_kind(tiny_study, d
     sent = {name: data for name, data in tree(folder).items() if name.startswith(("page/", "media/"))}
     assert len(sent) == 1 + len(media(study))
     secrets = [*METHODS, "clipid", "prompt", "real images", "shuffled", "repeat_of", "runs", "control"]
-    for digest in {digest for item in study.items for digest in item.images}:
+    for digest in {digest for item in study.items for digest in item.digests}:
         secrets.append(digest[:12])  # whoever has the images could look them up
     page = sent["page/index.html"].decode()
     data = json.loads(re.search(r'<script type="application/json" id="study">(.*?)</script>', page)[1])
@@ -48,7 +50,7 @@ def test_nothing_that_a_rater_gets_tells_a_method_a_clip_or_a_kind(tiny_study, d
             told = [secret for secret in told if secret in json.dumps(data)]
         assert not told, (name, told)
     keys = {key for item in data["items"] for key in item}
-    assert keys == ({"item", "images", "label"} if design == "likert" else {"item", "images", "sound"})
+    assert keys == ({"item", "shown", "label"} if design == "likert" else {"item", "shown", "given"})
 
 
 @pytest.mark.parametrize("design", DESIGNS)
@@ -70,7 +72,7 @@ def test_metadata_of_the_file_is_dropped_and_the_middle_is_kept(tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "drawn by alphadraw"
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, icc_profile=b"alphadraw" * 20, quality=95)
-    data = _shown(tmp_path / "a.jpg")
+    data = as_webp(tmp_path / "a.jpg")
     assert b"alphadraw" not in data
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (512, 512)
@@ -78,7 +80,7 @@ def test_metadata_of_the_file_is_dropped_and_the_middle_is_kept(tmp_path):
 
 
 def test_every_study_has_its_own_names(rating_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)
     a, b = (remake(None, rating_data, tmp_path / name, salt=None) for name in "ab")
     assert {(item.clip_id) for item in a.items} == {(item.clip_id) for item in b.items}
     assert not {item.item for item in a.items} & {item.item for item in b.items}
@@ -89,7 +91,7 @@ def test_every_study_has_its_own_names(rating_data, tmp_path, monkeypatch):
 
 
 def test_the_time_of_a_file_tells_nothing(rating_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)
     remake(None, rating_data, tmp_path / "study")
     assert len({file.stat().st_mtime_ns for file in (tmp_path / "study" / "media").iterdir()}) == 1
 
@@ -125,7 +127,7 @@ def test_the_key_says_truly_which_image_is_whose(tiny_study, rating_data):
         folder = tiny_study(design=design)
         study = Study.load(folder)
         for item in study.items:
-            for method, digest, name in zip(item.methods, item.images, item.shown, strict=True):
+            for method, digest, name in zip(item.methods, item.digests, item.shown, strict=True):
                 if method in METHODS:
                     file = rating_data / "runs" / method / "images" / f"{item.clip_id}.png"
                     assert sha256_file(file) == digest
@@ -154,7 +156,7 @@ def test_kinds_are_as_many_as_wanted_and_repeats_spread_over_methods(tiny_study)
     assert len({item.clip_id for item in repeats}) == 3
     for item in repeats:
         first = study.by_id[item.repeat_of]
-        assert (first.kind, first.clip_id, first.images) == ("main", item.clip_id, item.images)
+        assert (first.kind, first.clip_id, first.digests) == ("main", item.clip_id, item.digests)
         assert not {item.item, *item.shown} & {first.item, *first.shown}
 
 
@@ -165,15 +167,15 @@ def test_pairs_cover_all_methods_and_balance_the_sides(tiny_study):
     sides = Counter(tuple(item.methods) for item in main)
     assert set(sides.values()) == {3}, "each pair stands half of the time the one way, half the other"
     for item in study.items:
-        assert item.sound is not None
+        assert item.given is not None
         if item.kind == "repeat":
             first = study.by_id[item.repeat_of]
-            assert (item.methods, item.images) == (first.methods[::-1], first.images[::-1])
+            assert (item.methods, item.digests) == (first.methods[::-1], first.digests[::-1])
         if item.kind == "control":
             assert sorted(item.methods) == ["real images", "shuffled images"]
     firsts = Counter(item.methods[0] for item in study.items if item.kind == "control")
     assert set(firsts.values()) == {1}
-    assert len({item.sound for item in study.items}) == 6
+    assert len({item.given for item in study.items}) == 6
 
 
 def test_the_sound_is_that_of_the_clip(tiny_study, rating_data):
@@ -181,7 +183,7 @@ def test_the_sound_is_that_of_the_clip(tiny_study, rating_data):
 
     folder = tiny_study(design="pairwise")
     for item in Study.load(folder).items:
-        samples, rate = soundfile.read(folder / "media" / item.sound)
+        samples, rate = soundfile.read(folder / "media" / item.given)
         assert samples.ndim == 1
         spectrum = np.abs(np.fft.rfft(samples))
         heard = spectrum.argmax() * rate / len(samples)
@@ -224,7 +226,7 @@ def remake(study, rating_data, out, **options):
 
 
 def test_equal_arguments_and_an_equal_salt_make_equal_files(tiny_study, rating_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)
     old = tree(tiny_study())
     remake(None, rating_data, tmp_path / "again")
     new = tree(tmp_path / "again")
@@ -263,7 +265,7 @@ def test_what_fails_leaves_nothing(rating_data, tmp_path, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)
     monkeypatch.setattr("a2ibench.rating.make.write_page", fail)
     (tmp_path / "empty").mkdir()
     for name in ("new", "empty"):
@@ -306,8 +308,8 @@ def test_controls_in_pairs_need_another_label(rating_data, tmp_path):
 def test_runs_are_folders_of_images_or_run_folders(rating_data, tmp_path):
     folder = rating_data / "runs" / "alphadraw"
     run, plain, named = read_runs([str(folder), str(folder / "images"), f"mine={folder}"], "tiny@1")
-    assert (run, named.method) == (Run("alphadraw", folder, folder / "images"), "mine")
-    assert (plain.method, plain.images) == ("images", folder / "images")
+    assert (run, named.method) == (Run("alphadraw", folder, folder / "images", get("audio-to-image")), "mine")
+    assert (plain.method, plain.outputs) == ("images", folder / "images")
     made = shutil.copytree(folder, tmp_path / "run-17")
     (made / "run.json").write_text(json.dumps({"method": "audiotoken", "suite": "tiny@1"}))
     assert read_runs([str(made)], "tiny@1")[0].method == "audiotoken"
@@ -353,7 +355,7 @@ def test_runs_that_can_not_be_used(rating_data, tmp_path, monkeypatch, given, sp
 
 
 def test_the_command_line_makes_a_study(run_cli, rating_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("a2ibench.rating.make.SIDE", 64)
+    monkeypatch.setattr("a2ibench.media.image.UNIFORM_SIDE", 64)
     options = ("--data", rating_data / "clips", "--clips", 4, "--out", "study")
     folders = [rating_data / "runs" / method for method in METHODS]
     done = run_cli("rate", "make", "--runs", *folders, *options, "--json")

@@ -9,83 +9,11 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from browsing import CHROMIUM, LISTENED, READY, begin, place, rate, watch
 
 from a2ibench.rating.orders import orders
 from a2ibench.rating.render import write_page
 from a2ibench.rating.study import ANSWER_COLUMNS, RATER, Study, order_number
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-READY = '#rating[aria-busy="false"]'
-LISTENED = f"{READY} #choices button:enabled"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """The browser; its pages fail a test that throws an error or breaks the page's own policy."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium on the path")
-    with playwright.sync_playwright() as started:
-        yield started.chromium
-
-
-@pytest.fixture(scope="module")
-def browser(chromium):
-    launched = chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-    yield launched
-    launched.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """Open an address in a browser that knows nothing yet: ``opened(url, viewport=…)``."""
-    contexts, problems = [], []
-
-    def open_page(url, **options):
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(30_000)
-        watch(page, problems)
-        page.goto(url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not problems
-
-
-def watch(page, problems):
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: problems.append(dialog.message))
-    # Of a server that is away, or refuses, the page itself tells.
-    page.on("console", lambda said: "Failed to load resource" in said.text or problems.append(said.text))
-
-
-def begin(page, rater=None):
-    if rater:
-        page.get_by_label("Your name").fill(rater)
-    page.get_by_label("I have read this").check()
-    page.get_by_role("button", name=re.compile("Begin|Go on")).click()
-
-
-def place(page):
-    return int(page.locator("#place").inner_text().split()[0])
-
-
-def rate(page, count, keys, ready=READY):
-    """Press a key for each of the next items; gives the keys by the place of the item."""
-    pressed = {}
-    for key, _ in zip(keys, range(count), strict=False):
-        page.wait_for_selector(ready)
-        here = place(page)
-        page.keyboard.press(key)
-        pressed[here] = key
-        page.locator("#place", has_text=re.compile(rf"^(?!{here} of)")).or_(page.locator("#end h1")).first.wait_for()
-        if page.locator("#end").is_visible():
-            break
-    return pressed
-
 
 # ------------------------------------------------------------------------------------------------- served
 
@@ -146,7 +74,7 @@ def test_in_pairs_the_side_that_is_chosen_is_the_image_that_was_there(
     expected = {}
     for key in ("ArrowLeft", "ArrowRight", "ArrowLeft"):
         page.wait_for_selector(LISTENED)
-        images = page.locator("#images img")
+        images = page.locator("#outputs img")
         chosen = images.nth(0 if key == "ArrowLeft" else 1).get_attribute("src").removeprefix("media/")
         (item,) = [item for item in study.items if chosen in item.shown]
         expected[rater, item.item] = ("first", "second")[item.shown.index(chosen)]
@@ -154,7 +82,7 @@ def test_in_pairs_the_side_that_is_chosen_is_the_image_that_was_there(
         rate(page, 1, [key], LISTENED)
     # The last one by a click on the image itself.
     page.wait_for_selector(LISTENED)
-    chosen = page.locator("#images img").nth(1)
+    chosen = page.locator("#outputs img").nth(1)
     name = chosen.get_attribute("src").removeprefix("media/")
     (item,) = [item for item in study.items if name in item.shown]
     expected[rater, item.item] = ("first", "second")[item.shown.index(name)]

@@ -135,7 +135,7 @@ def test_the_page_of_a_rater_tells_no_method_and_is_in_that_raters_order(site):
         assert (data["rater"], data["study"]) == (rater, site.study.digest)
         orders[rater] = [item["item"] for item in data["items"]]
         for item in data["items"][:2]:
-            medium = site.client.get(f"/r/{site.secrets[rater]}/{item['images'][0]}")
+            medium = site.client.get(f"/r/{site.secrets[rater]}/{item['shown'][0]}")
             assert (medium.status_code, medium.headers["content-type"]) == (200, "image/webp")
     assert orders["R01"] != orders["R02"]
     assert sorted(orders["R01"]) == sorted(site.study.by_id)

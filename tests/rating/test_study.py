@@ -1,5 +1,6 @@
 """A study's files are read strictly, its digest names everything that matters, and its orders are balanced."""
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -9,7 +10,8 @@ import pytest
 
 from a2ibench.errors import A2IBenchError
 from a2ibench.rating.orders import balanced_square, mirrored, orders
-from a2ibench.rating.study import RATER, Item, Study, order_number, shuffled
+from a2ibench.rating.study import RATER, Item, Study, order_number, shuffled, study_toml
+from a2ibench.tasks import get
 
 
 def study_of(clips, methods, *, design="likert", repeats=0, controls=0):
@@ -289,3 +291,27 @@ def test_thresholds_may_be_absent(tiny_study):
     text = (folder / "study.toml").read_text()
     (folder / "study.toml").write_text(text[: text.index("[exclusion]")])
     assert set(Study.load(folder).exclusion.model_dump().values()) == {None}
+
+
+def test_studies_from_before_there_were_other_tasks_keep_their_digests_and_texts():
+    """Digests that the code had which knew one task: of a study's meaning, and of a new ``study.toml``."""
+    items = [
+        Item(
+            item=f"{n:012x}", clip_id=f"c{n}", label="bell ringing", kind="main", methods=["a", "b"],
+            images=["0" * 64] * 2, shown=["0" * 12 + ".webp"] * 2, sound="0" * 12 + ".mp3",
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    study = Study(
+        title="t", design="pairwise", seed=0, question="q", instructions="", consent="", scale={}, exclusion={},
+        suite="tiny@1", clips="digest", methods=["a", "b"], salt="0" * 32, runs={}, items=items,
+    )  # fmt: skip
+    assert study.digest == "89045066ccb6"
+    for change in ({"task": "x"}, {"headphones": True}):
+        assert Study(**study.model_dump(by_alias=True) | change).digest != study.digest
+    for design, digest in (
+        ("likert", "48396b97a33ab0238fbbaa1d8064cedf86b04fccaa3a6f080edf4a3acc9b3445"),
+        ("pairwise", "8010280e18220fa08ffe6aedf45b1a8ecf399a65dbbbb7c5ec28520a4f8bd0a4"),
+    ):
+        text = study_toml(get("audio-to-image"), design, 0)
+        assert hashlib.sha256(text.encode()).hexdigest() == digest

@@ -29,6 +29,7 @@ def verify(
     *,
     outputs: Path | None = None,
     own_data: bool = False,
+    training: Path | None = None,
     weights: Mapping[str, Path] | None = None,
     regenerate: bool = True,
     device: str = "cpu",
@@ -46,6 +47,8 @@ def verify(
         The row's folder on a board.
     suite, clips, own_data
         What it was scored on; without clips only files and hashes are checked.
+    training
+        The clips that it was trained on: a folder with ``clips.csv``.
     outputs
         The images: a folder, .zip or .tar.gz. Without them those of a method of ours are made again.
     weights
@@ -65,7 +68,7 @@ def verify(
     """
     folder = find_row(folder)
     before, files = known(folder), dict[str, str]()
-    tools = Tools(suite, clips, own_data, weights or {}, regenerate, device, batch_size, stage)
+    tools = Tools(suite, clips, own_data, training, weights or {}, regenerate, device, batch_size, stage)
     found: list[Finding]
     try:
         files = hashes_of(folder)

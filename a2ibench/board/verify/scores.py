@@ -13,6 +13,8 @@ from a2ibench.clips import ClipSet
 from a2ibench.errors import A2IBenchError
 from a2ibench.metrics import Metric
 from a2ibench.results import HUMAN, Result, Score
+from a2ibench.scoring.alike import training_marks
+from a2ibench.tasks import tasks
 
 _REMADE = ("missing", "details", "outputs_per_clip", "outputs", "notes", "caution", "weights")
 
@@ -36,8 +38,10 @@ def _scored_again(row: Row, told: Result, given: Outputs, clips: ClipSet, tools:
     from a2ibench.scoring.sanity import sanity
     from a2ibench.scoring.scorer import Scorer, result_of
 
-    scorer = Scorer(tools.suite, clips, own_data=tools.own_data, device=tools.device, stage=tools.stage)
     try:
+        scorer = Scorer(
+            tools.suite, clips, own_data=tools.own_data, training=tools.training, device=tools.device, stage=tools.stage
+        )
         wanted = _metrics_of(told, tools)
     except A2IBenchError as error:
         yield Problem(f"result.json can't be checked: {error}")
@@ -52,17 +56,38 @@ def _scored_again(row: Row, told: Result, given: Outputs, clips: ClipSet, tools:
         device=tools.device,
         weights=row.run.weights if row.run else {},
     )
-    yield from _result_problems(told, found)
-    if found.outputs and found.outputs.copies:
-        yield Remark(
-            f"{found.outputs.copies} of {found.outputs.n} outputs are equal, or all but equal, to a reference of these "
-            "clips."
-        )
+    yield from _result_problems(*_of_one_training(told, found))
+    yield from _copies(found)
     stored = {each.method: each for each in load_sanity(row.folder.parent) if each.suite == told.suite}
     for each in rows:
         if each.method in stored:
             where = f"the board's sanity.json, {each.method}"
             yield from some(_score_problems(stored[each.method], each, where), "differ")
+
+
+def _copies(found: Result) -> Iterator[Finding]:
+    """Name outputs that are copies."""
+    if found.outputs and found.outputs.copies:
+        yield Remark(
+            f"{found.outputs.copies} of {found.outputs.n} outputs are equal, or all but equal, to a reference of these "
+            "clips."
+        )
+    if found.outputs:
+        yield from map(Remark, training_marks(found.outputs, "output"))
+
+
+def _of_one_training(*both: Result) -> list[Result]:
+    """Take out what is said of copies of a training split, where only one side knew it, or they knew different ones."""
+    if len({each.outputs.training for each in both if each.outputs}) < 2:
+        return list(both)
+    plain = []
+    for each in both:
+        assert each.outputs is not None  # noqa: S101  both have counts where two splits were found
+        notes = set(training_marks(each.outputs, tasks()[each.task].noun))
+        outputs = each.outputs.model_copy(update={"training": "", "training_copies": 0})
+        kept = [note for note in each.notes if note not in notes]
+        plain.append(each.model_copy(update={"outputs": outputs, "notes": kept}))
+    return plain
 
 
 def _metrics_of(told: Result, tools: Tools) -> list[Metric]:

@@ -17,6 +17,7 @@ class Tools:
     suite: Suite
     clips: ClipSet | None
     own_data: bool
+    training: Path | None
     weights: Mapping[str, Path]
     regenerate: bool
     device: str

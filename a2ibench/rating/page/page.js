@@ -1,7 +1,5 @@
 // The rating page: the same from a file (answers stay in this browser until they are downloaded) and from
 // `a2ibench rate serve` (each answer is sent as it is given). Texts reach the document as text, never as HTML.
-"use strict";
-
 const study = JSON.parse(document.getElementById("study").textContent);
 const served = study.rater !== null;
 const at = (id) => document.getElementById(id);
@@ -16,7 +14,8 @@ let mirrored = false; // whether the first image of a pair stands on the right
 let place = 0;
 let answers = new Map(); // item id -> { value, seconds, at }
 let locked = true;
-let heard = false;
+let players = []; // of the item on screen: of what was given, then of the outputs from left to right
+let givenPlayer = null; // the player of what was given, where that is played
 let moving; // the timer that goes on after an answer
 
 function lock(yes) {
@@ -144,7 +143,7 @@ window.addEventListener("beforeunload", (event) => {
 // ------------------------------------------------------------------------------------------------- screens
 
 function show(screen) {
-  for (const name of ["welcome", "rating", "end"]) at(name).hidden = name !== screen;
+  for (const name of ["welcome", "check", "rating", "end"]) at(name).hidden = name !== screen;
   at(screen).querySelector("h1").focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }
@@ -181,8 +180,11 @@ function showAmount() {
   at("go").textContent = back ? "Go on" : "Begin";
   at("amount").textContent = back
     ? `Welcome back: ${given.size} of ${total} are done.`
-    : `${total} ${sides ? "pairs" : "images"}, about ${Math.max(1, Math.round((total * (sides ? 10 : 6)) / 60))} min.`;
+    : `${total} ${sides ? "pairs" : `${study.noun}s`}, about ${Math.max(1, Math.round((total * secondsEach()) / 60))} min.`;
 }
+
+// How long an item takes, roughly: sounds and videos are played one after the other.
+const secondsEach = () => (sides ? 10 : 6) + (study.medium in PLAYED ? (sides ? 16 : 8) : 0);
 
 function begin(event) {
   event.preventDefault();
@@ -195,6 +197,7 @@ function begin(event) {
     answers = recall(rater);
     takeOrder();
   }
+  if (study.headphones && !answers.size) return checkHeadphones(goOn);
   goOn();
 }
 
@@ -227,8 +230,7 @@ const loaded = new Map(); // place -> image elements
 function load(index) {
   if (index < 0 || index >= order.length) return [];
   if (!loaded.has(index)) {
-    const make = (url) => Object.assign(new Image(), { src: url, draggable: false });
-    loaded.set(index, itemAt(index).images.map(make));
+    loaded.set(index, itemAt(index).shown.map((address) => makeElement(study.medium, address)));
   }
   return loaded.get(index);
 }
@@ -249,34 +251,32 @@ document.addEventListener("visibilitychange", () => {
 async function showItem() {
   const here = place;
   const item = itemAt(place);
-  const given = answers.get(item.item);
+  const before = answers.get(item.item);
   lock(true);
-  heard = !sides || given !== undefined;
   shownAt = null;
-  spent = given?.seconds ?? 0;
+  spent = before?.seconds ?? 0;
   at("bar").style.width = `${(100 * answers.size) / order.length}%`;
   at("place").textContent = `${place + 1} of ${order.length}`;
   at("question").textContent = study.question.replaceAll("{label}", () => item.label ?? "");
   at("back").disabled = place === 0;
-  at("next").disabled = given === undefined;
-  const images = mirrored ? [...load(place)].reverse() : load(place);
-  images.forEach((image, side) => {
-    image.alt = sides ? `The ${side === 0 ? "left" : "right"} image` : "The image to rate";
-    image.onclick = sides ? () => choose(valueOf(side)) : null;
-  });
-  at("images").replaceChildren(...images);
-  mark(given?.value);
+  at("next").disabled = before === undefined;
+  const outputs = mirrored ? [...load(place)].reverse() : load(place);
+  showGiven(item, before !== undefined);
+  showOutputs(outputs, before !== undefined);
+  mark(before?.value);
   show("rating");
-  if (sides) startSound(item);
+  // What was given begins by itself, or the only output. A browser may want a click first: then the button is there.
+  if (givenPlayer || players.length === 1) players[0].start().catch(() => {});
   try {
-    await Promise.all(images.map((image) => image.decode()));
+    // A sound or a video loads while it plays, and tells itself when it can't.
+    await Promise.all(outputs.map((output) => output.decode?.()));
   } catch {
     if (here !== place) return;
     loaded.delete(here);
     const problem = document.createElement("p");
     problem.className = "problem";
-    problem.textContent = "The image can’t be loaded. Trying again …";
-    at("images").replaceChildren(problem);
+    problem.textContent = `The ${study.noun} can’t be loaded. Trying again …`;
+    at("outputs").replaceChildren(problem);
     setTimeout(() => here === place && !at("rating").hidden && showItem(), 3000);
     return;
   }
@@ -287,24 +287,59 @@ async function showItem() {
   load(here + 1);
 }
 
-// The value of the image on the left (0) or right (1); of a note, the note itself.
+function showGiven(item, answered) {
+  players = givenPlayer ? [givenPlayer] : [];
+  if (givenPlayer) givenPlayer.reset(answered, item.given);
+  else if (study.given) {
+    const shown = makeElement(study.given.medium, item.given);
+    if (study.given.medium === "image") shown.alt = `The ${study.given.noun}`;
+    at("given").replaceChildren(shown);
+  }
+}
+
+function showOutputs(outputs, answered) {
+  const frames = outputs.map((output, side) => {
+    const name = sides ? `the ${side === 0 ? "left" : "right"} ${study.noun}` : `the ${study.noun} to rate`;
+    if (study.medium in PLAYED) return playedOutput(output, name, answered);
+    if (study.medium === "image") output.alt = name.replace("the", "The");
+    output.onclick = sides ? () => choose(valueOf(side)) : null;
+    return output;
+  });
+  at("outputs").replaceChildren(...frames);
+}
+
+const framed = new WeakMap(); // element -> its frame and player, made once
+function playedOutput(output, name, answered) {
+  const fail = (text) => say(text, true);
+  if (!framed.has(output)) framed.set(output, makePlayed(output, name, heardMore, fail));
+  const { frame, player } = framed.get(output);
+  player.reset(answered);
+  players.push(player);
+  return frame;
+}
+
+function heardMore() {
+  mark(answers.get(itemAt(place).item)?.value);
+}
+
+// The value of the output on the left (0) or right (1); of a note, the note itself.
 const valueOf = (side) => (sides ? sides[mirrored ? 1 - side : side] : values[side]);
 
 function mark(value) {
   [...at("choices").children].forEach((button, side) => {
     button.setAttribute("aria-pressed", String(value !== undefined && valueOf(side) === value));
-    button.disabled = !heard;
+    button.disabled = unheard(players) !== "";
   });
   if (sides) {
-    [...at("images").querySelectorAll("img")].forEach((image, side) =>
-      image.classList.toggle("chosen", value !== undefined && valueOf(side) === value),
+    [...at("outputs").children].forEach((output, side) =>
+      output.classList.toggle("chosen", value !== undefined && valueOf(side) === value),
     );
   }
 }
 
 function choose(value) {
   if (locked || at("rating").hidden) return;
-  if (!heard) return say("Please listen to the sound first.", true);
+  if (unheard(players)) return say(unheard(players), true);
   lock(true);
   clock();
   const { item } = itemAt(place);
@@ -317,7 +352,7 @@ function choose(value) {
 
 function go(step) {
   clearTimeout(moving);
-  at("sound").pause();
+  Player.current?.element.pause();
   const open = firstOpen();
   if (step > 0 && place + 1 >= order.length) {
     if (open < 0) return showEnd();
@@ -326,29 +361,6 @@ function go(step) {
     place = Math.max(0, place + step);
   }
   showItem();
-}
-
-// ------------------------------------------------------------------------------------------------- sound
-
-function startSound(item) {
-  const sound = at("sound");
-  sound.src = item.sound;
-  playing(false);
-  // A browser may want a click first: then the button is there.
-  sound.play().catch(() => {});
-}
-
-function playing(yes) {
-  at("play-sign").textContent = yes ? "■" : "▶";
-  at("play-word").textContent = yes ? "Stop" : heard ? "Play again" : "Play the sound";
-}
-
-function toggleSound() {
-  const sound = at("sound");
-  if (sound.paused) {
-    sound.currentTime = 0;
-    sound.play().catch(() => say("The sound can’t be played here.", true));
-  } else sound.pause();
 }
 
 // --------------------------------------------------------------------------------------------- downloads
@@ -382,7 +394,7 @@ function buildChoices() {
     ? ["Left", "Right"]
     : values.map((value) => String(value));
   const spoken = sides
-    ? ["The left image", "The right image"]
+    ? [`The left ${study.noun}`, `The right ${study.noun}`]
     : names.map((name) => (name === "1" ? `1, ${study.scale.low}` : name === "5" ? `5, ${study.scale.high}` : name));
   const buttons = names.map((name, side) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
@@ -391,14 +403,17 @@ function buildChoices() {
     return button;
   });
   at("choices").replaceChildren(...buttons);
-  at("images").classList.toggle("two", Boolean(sides));
-  at("player").hidden = !sides;
+  at("outputs").classList.toggle("two", Boolean(sides));
+  at("given").hidden = !study.given;
+  buildGiven();
   at("ends").hidden = Boolean(sides);
   at("low").textContent = `1 = ${study.scale.low}`;
   at("high").textContent = `5 = ${study.scale.high}`;
-  const hints = sides
-    ? [["←", "left"], ["→", "right"], ["P", "play"], ["Backspace", "back"]]
-    : [["1 – 5", "rate"], ["Backspace", "back"]];
+  const hints = [
+    ...(sides ? [["←", "left"], ["→", "right"]] : [["1 – 5", "rate"]]),
+    ...playKeys().map(([key, what]) => [key.toUpperCase(), what]),
+    ["Backspace", "back"],
+  ];
   const parts = hints.flatMap(([key, what]) => {
     const sign = document.createElement("kbd");
     sign.textContent = key;
@@ -407,13 +422,33 @@ function buildChoices() {
   at("keys").replaceChildren(...parts);
 }
 
+// The keys that play, in the order of the players, and what they do.
+function playKeys() {
+  const keys = givenPlayer ? [["p", "play"]] : [];
+  if (!(study.medium in PLAYED)) return keys;
+  if (sides) return [...keys, ["a", "play left"], ["b", "play right"]];
+  return [...keys, givenPlayer ? ["a", `play the ${study.noun}`] : ["p", "play"]];
+}
+
+// What was given, where it is played: one element for all items, since some browsers let only that one play again.
+function buildGiven() {
+  if (!(study.given?.medium in PLAYED)) return;
+  const element = makeElement(study.given.medium, "");
+  element.removeAttribute("src");
+  const button = Object.assign(document.createElement("button"), { type: "button" });
+  const word = `Play the ${study.given.noun}`;
+  givenPlayer = new Player(element, { button, word, changed: heardMore, failed: (text) => say(text, true) });
+  at("given").replaceChildren(element, button);
+}
+
 document.addEventListener("keydown", (event) => {
   const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
   if (!plain || at("rating").hidden || event.target.matches("input")) return;
+  const playing = playKeys().findIndex(([key]) => key === event.key.toLowerCase());
   if (!sides && /^[1-5]$/.test(event.key)) choose(Number(event.key));
   else if (sides && event.key === "ArrowLeft") choose(valueOf(0));
   else if (sides && event.key === "ArrowRight") choose(valueOf(1));
-  else if (sides && event.key.toLowerCase() === "p") toggleSound();
+  else if (playing >= 0) players[playing]?.toggle();
   else if (event.key === "Backspace" && place > 0) go(-1);
   else return;
   event.preventDefault();
@@ -423,20 +458,12 @@ at("start").addEventListener("submit", begin);
 at("rater").addEventListener("input", showAmount);
 at("back").addEventListener("click", () => place > 0 && go(-1));
 at("next").addEventListener("click", () => go(1));
-at("play").addEventListener("click", toggleSound);
 at("csv").addEventListener("click", downloadCsv);
 at("json").addEventListener("click", downloadJson);
 at("again").addEventListener("click", () => {
   place = 0;
   showItem();
 });
-at("sound").addEventListener("playing", () => {
-  heard = true;
-  mark(answers.get(itemAt(place).item)?.value);
-  playing(true);
-});
-for (const name of ["pause", "ended"]) at("sound").addEventListener(name, () => playing(false));
-at("sound").addEventListener("error", () => say("The sound can’t be loaded. Please reload the page.", true));
 
 async function main() {
   buildChoices();

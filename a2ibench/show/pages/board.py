@@ -20,7 +20,8 @@ from a2ibench.tasks import DEFAULT, Task, tasks
 from a2ibench.tasks import get as get_task
 
 if TYPE_CHECKING:
-    from a2ibench.board.standings import Board, Entry, Standing
+    from a2ibench.board.load import Board, Entry
+    from a2ibench.board.standings import Standing
 
 _LEGEND = (
     "An interval: with other clips of the same kind the score would lie there, with 95 % confidence (bootstrap over "
@@ -66,7 +67,7 @@ def board_page(
     The page. Equal boards make equal pages.
 
     """
-    from a2ibench.board.standings import is_chance
+    from a2ibench.board.load import is_chance
     from a2ibench.board.states import STATES
 
     primary = metric or next(iter(standings_by_metric), "")

@@ -391,6 +391,7 @@ def _provenance(result: Result) -> list[tuple[str, str]]:
         "Scored": made.created,
         "Seconds": ", ".join(f"{stage} {spent:g}" for stage, spent in made.seconds.items()),
         "Device": f"{made.device}, {made.threads} thread{'s' * (made.threads != 1)}",
+        "Encoders": ", ".join(f"{name} {how}" for name, how in made.kernels.items()),
         "System": f"{made.platform}, Python {made.python}",
     }
     return [(name, text) for name, text in facts.items() if text]

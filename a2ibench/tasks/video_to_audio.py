@@ -1,0 +1,17 @@
+"""Sounds for silent videos: FoleyGen (arXiv 2309.10537)."""
+
+from a2ibench.tasks.base import Task
+
+TASKS = (
+    Task(
+        name="video-to-audio",
+        summary="a sound for each silent video",
+        columns={"video": "video", "audio": "audio"},
+        optional={"onsets": "text"},  # seconds at which something begins, where that is known: for ONSET
+        condition="video",
+        reference="audio",
+        output="audio",
+        lead="How good is each method at hearing what it sees, and at the right moment, and is a difference luck?",
+        metrics=("FAD", "KL", "IB", "ONSET"),
+    ),
+)
