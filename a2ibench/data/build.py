@@ -1,7 +1,8 @@
 """Build a folder of clips from a list and its videos: what is done stays, what is missing is made, then the report."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,18 +76,9 @@ def build(
     check_space(corpus, out, settings)
     judge = Judge(settings, device)
     encoders = judge.encoders()
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
-    with held:
-        for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
-            litter.unlink(missing_ok=True)
+    with claimed(out):
         records = _records(corpus, out, judge, encoders, workers, stage)
-        counts = {"strangers": corpus.strangers, "twice": corpus.twice}
-        coverage = cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
+        coverage = covered(corpus, records)
         header = ("clip_id", *settings.columns, "label")
         write_report(
             out,
@@ -97,29 +89,71 @@ def build(
             header=header,
             row=lambda record: [getattr(record, column) for column in header],
         )
-    if not coverage.kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items())
-        raise A2IBenchError(f"No clip is left ({reasons}); {out / 'provenance.csv'} says why for each.")
+    check_kept(coverage, out)
     return coverage
 
 
-def _records(
-    corpus: Corpus, out: Path, judge: Judge, encoders: Mapping[str, str], workers: int, stage: Stage
-) -> list[Record]:
-    digest = judge.settings.digest(encoders)
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Hold a folder for one build, made where it is absent and swept of what a killed run left.
+
+    Raises
+    ------
+    A2IBenchError
+        If another process holds it.
+
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(out / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
+    with held:
+        for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
+            litter.unlink(missing_ok=True)
+        yield
+
+
+def pending(corpus: Corpus, out: Path, settings: str, source_noun: str) -> tuple[list[Record], list[Job]]:
+    """Give the records of the clips that are done or have no source, and the jobs of those to be made.
+
+    ``settings`` names everything that a clip's files depend on besides its source.
+    """
     records, jobs = [], []
     for entry in corpus.wanted.entries:
         source = corpus.sources.get(entry.clip_id)
         if source is None:
-            records.append(Record(entry.clip_id, entry.label, "dropped", "missing", "there is no video of it."))
+            why = f"there is no {source_noun} of it."
+            records.append(Record(entry.clip_id, entry.label, "dropped", "missing", why))
             continue
-        key = key_of(digest, entry.clip_id, entry.label, corpus.folder, source)
+        key = key_of(settings, entry.clip_id, entry.label, corpus.folder, source)
         job = Job(entry.clip_id, entry.label, corpus.folder, source, key)
         there = load(out, job)
         if there is None:
             jobs.append(job)
         else:
             records.append(there)
+    return records, jobs
+
+
+def covered(corpus: Corpus, records: Sequence[Record]) -> Coverage:
+    """Count what of a corpus is there."""
+    counts = {"strangers": corpus.strangers, "twice": corpus.twice}
+    return cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
+
+
+def check_kept(coverage: Coverage, out: Path) -> None:
+    """Refuse a build, once it is reported, of which no clip is left."""
+    if not coverage.kept:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items())
+        raise A2IBenchError(f"No clip is left ({reasons}); {out / 'provenance.csv'} says why for each.")
+
+
+def _records(
+    corpus: Corpus, out: Path, judge: Judge, encoders: Mapping[str, str], workers: int, stage: Stage
+) -> list[Record]:
+    digest = judge.settings.digest(encoders)
+    records, jobs = pending(corpus, out, digest, "video")
     advance = stage("clips", len(jobs)) if jobs else None
 
     def done(record: Record) -> None:

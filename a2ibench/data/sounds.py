@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from a2ibench.data.build import Corpus, check_folder
-from a2ibench.data.records import Job, Record, key_of, load, store
-from a2ibench.data.report import Coverage, cover, write_report
+from a2ibench.data.build import Corpus, check_folder, check_kept, claimed, covered, pending
+from a2ibench.data.records import Job, Record, store
+from a2ibench.data.report import Coverage, write_report
 from a2ibench.errors import A2IBenchError
 from a2ibench.files import check_space, sha256_file
 from a2ibench.media.audio import read_audio, write_audio
@@ -75,18 +74,9 @@ def build_sounds(
     check_folder(out)
     todo = [clip_id for clip_id in corpus.sources if not (out / _file(clip_id)).exists()]
     check_space(out, int(len(todo) * cut.rate * cut.seconds * 2 * _FLAC_SHARE), f"{len(todo)} sounds")
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        raise A2IBenchError(f"{out} is being built by another process; wait for it, or give another --out.") from None
-    with held:
-        for litter in out.rglob(".*.part"):  # half a file of a killed run; nobody else writes here now
-            litter.unlink(missing_ok=True)
+    with claimed(out):
         records = _records(corpus, out, cut, workers, stage)
-        counts = {"strangers": corpus.strangers, "twice": corpus.twice}
-        coverage = cover(corpus.name, corpus.official, corpus.listed, corpus.wanted, records, **counts)
+        coverage = covered(corpus, records)
         most = max((len(captions[record.clip_id]) for record in records if record.kept), default=1)
         names = ("caption", *(f"caption_{number}" for number in range(2, most + 1)))
 
@@ -97,9 +87,7 @@ def build_sounds(
         choices = {**asdict(cut), "first_caption": "the first one in the list's order", **(about or {})}
         header = ("clip_id", "audio", "label", *names)
         write_report(out, records, coverage, choices, {}, columns=COLUMNS, header=header, row=row)
-    if not coverage.kept:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in coverage.dropped.items())
-        raise A2IBenchError(f"No clip is left ({reasons}); {out / 'provenance.csv'} says why for each.")
+    check_kept(coverage, out)
     return coverage
 
 
@@ -109,19 +97,7 @@ def _file(clip_id: str) -> str:
 
 def _records(corpus: Corpus, out: Path, cut: Cut, workers: int, stage: Stage) -> list[Record]:
     settings = hashlib.sha256(json.dumps([VERSION, asdict(cut)], sort_keys=True).encode()).hexdigest()
-    records, jobs = [], []
-    for entry in corpus.wanted.entries:
-        source = corpus.sources.get(entry.clip_id)
-        if source is None:
-            records.append(Record(entry.clip_id, entry.label, "dropped", "missing", "there is no sound of it."))
-            continue
-        key = key_of(settings, entry.clip_id, entry.label, corpus.folder, source)
-        job = Job(entry.clip_id, entry.label, corpus.folder, source, key)
-        there = load(out, job)
-        if there is None:
-            jobs.append(job)
-        else:
-            records.append(there)
+    records, jobs = pending(corpus, out, settings, "sound")
     if jobs:
         advance = stage("sounds", len(jobs))
         with ThreadPoolExecutor(workers) as pool:
