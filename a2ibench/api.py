@@ -26,7 +26,7 @@ from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
 from a2ibench.scoring.scorer import Scorer, check_clips, chosen_metrics, encoders_of, result_of
 from a2ibench.show.compare import Comparison, compare_results
-from a2ibench.suites import Suite, load_suite
+from a2ibench.suites import Suite, default_suite, load_suite
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,7 +47,7 @@ class Evaluation:
     run: Run | None = field(repr=False, default=None)
 
 
-def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -> Result:
+def evaluate(what: Given, suite: str | Path | Suite | None = None, **settings: Any) -> Result:
     """Generate what is missing, score it, and write the run: what ``a2ibench eval`` does.
 
     Parameters
@@ -56,7 +56,7 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
         The name of a method; a folder, ``.zip`` or ``.tar.gz`` of outputs ``<clip_id>.png``; or outputs by clip id:
         ``PIL`` images, arrays ``uint8 [h, w, 3]``, or paths.
     suite
-        A suite, its name, or the path of its file.
+        A suite, its name, or the path of its file; by default the embedded one of the method's task.
     settings
         As `evaluation` takes them: ``name``, ``data``, ``training``, ``limit``, ``metrics``, ``seed``, ``options``,
         ``weights``, ``device``, ``batch_size``, ``out``, ``allow_missing``, ``fresh``, ``workers``, ``ray``.
@@ -82,7 +82,7 @@ def evaluate(what: Given, suite: str | Path | Suite = "mini", **settings: Any) -
 
 def evaluation(
     what: Given,
-    suite: str | Path | Suite = "mini",
+    suite: str | Path | Suite | None = None,
     *,
     name: str | None = None,
     data: Path | None = None,
@@ -166,7 +166,7 @@ def evaluation(
 
 def evaluate_shard(
     what: Given,
-    suite: str | Path | Suite,
+    suite: str | Path | Suite | None,
     shard: Shard,
     *,
     name: str | None = None,
@@ -229,7 +229,7 @@ class _Plan:
 
 def _plan(
     what: Given,
-    suite: str | Path | Suite,
+    suite: str | Path | Suite | None,
     name: str | None,
     data: Path | None,
     limit: int | None,
@@ -242,10 +242,11 @@ def _plan(
     stack: ExitStack,
 ) -> _Plan:
     """Understand what is asked for, and refuse what can't be done, before any work."""
-    loaded = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    method = what if isinstance(what, str) and what in methods() else None
+    named = suite or default_suite(methods()[method].task if method else None)
+    loaded = named if isinstance(named, Suite) else load_suite(str(named))
     wanted = chosen_metrics(metrics, loaded.task)
     clips, everything = chosen_clips(loaded, data, limit)  # before anything that may have to be fetched
-    method = what if isinstance(what, str) and what in methods() else None
     source = None if method else _source(what, name, everything, stack)
     loaded.check_encoders(encoders_of(wanted))
     run = prepare(loaded, method, seed=seed, options=options, weights=weights) if method else None

@@ -3,7 +3,8 @@
 import pytest
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.suites import load_suite, suites
+from a2ibench.suites import default_suite, load_suite, suites
+from a2ibench.tasks import tasks
 
 
 @pytest.mark.parametrize("name", suites())
@@ -59,3 +60,14 @@ def test_layout_comments_and_prose_do_not_change_the_id(own_suite):
     assert load_suite(str(own_suite)).id == before
     own_suite.write_text(text.replace("size = 32", "size = 24"))
     assert load_suite(str(own_suite)).id != before
+
+
+def test_every_task_of_ours_that_has_a_suite_names_one_of_that_task():
+    for task in tasks().values():
+        if task.suite:
+            assert load_suite(default_suite(task.name)).task is task
+
+
+def test_suites_are_called_as_their_files():
+    for name in suites():
+        assert load_suite(name).name == name

@@ -25,6 +25,7 @@ from a2ibench.cli.shared import (
     paths,
     print_json,
     progress,
+    suite_of,
 )
 from a2ibench.errors import A2IBenchError
 
@@ -43,7 +44,7 @@ def submit(
         Path, typer.Argument(help="A folder, .zip or .tar.gz of images <clip_id>.png (or _0, _1, …), or a run folder.")
     ],
     name: Annotated[str | None, typer.Option("--name", help="What the row is called.")] = None,
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     training: TrainingOption = None,
     board: BoardOption = Path("leaderboards"),
@@ -67,7 +68,7 @@ def submit(
     from a2ibench.suites import load_suite
 
     began = time.perf_counter()
-    loaded = load_suite(suite)
+    loaded = load_suite(suite or suite_of(outputs))
     clips = loaded.clips(data)
     folder = board_folder(board, loaded, clips if data is not None else None)
     if dry_run:
@@ -182,7 +183,7 @@ app.add_typer(boards)
 @boards.callback()
 def leaderboard(
     context: typer.Context,
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     board: BoardOption = Path("leaderboards"),
     metric: Annotated[str | None, typer.Option("--metric", help="Sort by it; by default AIS.")] = None,
@@ -217,12 +218,12 @@ def withdraw(
     note(f"{row} is out of the ranks; its files stay. To undo it, delete {row / 'withdrawn.json'}.")
 
 
-def _board_of(suite: str, data: Path | None, boards: Path) -> "tuple[Path, ClipSet | None]":
+def _board_of(suite: str | None, data: Path | None, boards: Path) -> "tuple[Path, ClipSet | None]":
     """Give a board's folder, and its clips where they are at hand."""
     from a2ibench.board.submit import board_folder
-    from a2ibench.suites import load_suite
+    from a2ibench.suites import default_suite, load_suite
 
-    loaded = load_suite(suite)
+    loaded = load_suite(suite or default_suite())
     # Without clips (the paper's suite brings none) the page does without sounds.
     clips = loaded.clips(data) if data is not None or loaded.brings_clips else None
     folder = board_folder(boards, loaded, clips if data is not None else None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from a2ibench.cli.shared import DataOption, JsonOption, SuiteOption, app, console, note, print_json
+from a2ibench.cli.shared import DataOption, JsonOption, SuiteOption, app, console, note, print_json, suite_of
 from a2ibench.errors import A2IBenchError, unknown
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def make(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of the clips that are drawn; the rest is random in each study.")
     ] = 0,
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +69,7 @@ def make(
     from a2ibench.rating.make import make_study, read_runs
     from a2ibench.suites import load_suite
 
-    loaded = load_suite(suite)
+    loaded = load_suite(suite or suite_of(Path(given[0] if Path(given[0]).is_dir() else given[0].partition("=")[2])))
     few = min(5, clips)
     study = make_study(
         read_runs(given, loaded.id, loaded.task),

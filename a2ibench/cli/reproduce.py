@@ -37,7 +37,7 @@ from a2ibench.errors import A2IBenchError, unknown
 )
 def reproduce(
     what: Annotated[str, typer.Argument(help="table1: AudioToken's Table 1, all six methods.")],
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -64,11 +64,11 @@ def reproduce(
     from a2ibench.paper.tables import complaints, to_terminal
     from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of
-    from a2ibench.suites import load_suite
+    from a2ibench.suites import default_suite, load_suite
 
     began = time.perf_counter()
     part = chosen_shard(shard, fresh, workers, ray)
-    loaded = load_suite(suite)
+    loaded = load_suite(suite or default_suite())
     own = _weights(weights)
     if check and (limit is not None or loaded.name not in load_published().bands):
         raise A2IBenchError(

@@ -46,7 +46,7 @@ def eval(
     outputs: Annotated[
         Path | None, typer.Option("--outputs", help="A folder (or .zip, .tar.gz) of images <clip_id>.png to score.")
     ] = None,
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     training: TrainingOption = None,
     metric: Annotated[
@@ -120,7 +120,7 @@ def _say_how_to_score_it(outputs: Path, data: Path) -> None:
 @app.command(epilog="Example: [bold]a2ibench generate --method sd-text --out my-run[/bold]")
 def generate(
     method: Annotated[str, typer.Option("--method", help="The method; see `a2ibench list`.")],
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -137,6 +137,7 @@ def generate(
 ) -> None:
     """Make a method's images without scoring them; goes on where an earlier run was stopped."""
     from a2ibench.api import chosen_clips, run_folder
+    from a2ibench.baselines import get as get_method
     from a2ibench.clips import ClipSet
     from a2ibench.files import check_writable
     from a2ibench.runs.folder import check_folder
@@ -145,10 +146,10 @@ def generate(
     from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of, prepare
     from a2ibench.scoring.scorer import check_clips
-    from a2ibench.suites import load_suite
+    from a2ibench.suites import default_suite, load_suite
 
     part = chosen_shard(shard, fresh, workers, ray)
-    loaded = load_suite(suite)
+    loaded = load_suite(suite or default_suite(get_method(method).task))
     clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
     folder = out or run_folder(loaded, clips, method, data, limit)
@@ -181,7 +182,7 @@ def generate(
 @app.command(epilog="Example: [bold]a2ibench train audiotoken --steps 500 --out my-training[/bold]")
 def train(
     method: Annotated[str, typer.Argument(help="A method with a trainer, as audiotoken.")],
-    suite: SuiteOption = "mini",
+    suite: SuiteOption = None,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="By default under runs/.")] = None,
     classification_loss: Annotated[bool, typer.Option("--cl", help="Add the classification loss.")] = False,

@@ -49,7 +49,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-SuiteOption = Annotated[str, typer.Option("--suite", help="A built-in suite, or the path of a suite's TOML file.")]
+SuiteOption = Annotated[
+    str | None,
+    typer.Option("--suite", help="A built-in suite, or a suite's TOML file; by default the embedded one of the task."),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Your own clips: a folder with clips.csv, see docs/data.md."),
@@ -89,6 +92,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A method's option, as steps=50 or guidance=5."),
 ]
+
+
+def suite_of(outputs: Path) -> str:
+    """Name the built-in suite that a run is of; where its folder says nothing of that kind, the usual one."""
+    from a2ibench.board.verify import suite_name
+    from a2ibench.suites import default_suite, suites
+
+    named = suite_name(outputs) if (outputs / "result.json").is_file() else ""
+    return named if named in suites() else default_suite()
 
 
 def pairs(values: list[str] | None) -> dict[str, Any]:

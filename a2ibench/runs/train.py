@@ -12,7 +12,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import cache_dir, check_writable
 from a2ibench.progress import Stage, silent
 from a2ibench.scoring.scorer import check_clips
-from a2ibench.suites import Suite, load_suite
+from a2ibench.suites import Suite, default_suite, load_suite
 
 
 def trainable() -> list[str]:
@@ -22,7 +22,7 @@ def trainable() -> list[str]:
 
 def train_method(
     name: str,
-    suite_name: str,
+    suite_name: str | None,
     data: Path | None,
     out: Path | None,
     *,
@@ -52,7 +52,8 @@ def train_method(
     """
     if name not in trainable():
         raise unknown("trainable method", name, trainable())
-    suite, method = load_suite(suite_name), get_method(name)
+    method = get_method(name)
+    suite = load_suite(suite_name or default_suite(method.task))
     assert method.train is not None  # noqa: S101  for the type checker
     chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
     if method.check:

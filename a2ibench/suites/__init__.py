@@ -14,7 +14,7 @@ from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.files import sha256_file
 from a2ibench.registry import plugins
 from a2ibench.suites.file import SuiteFile, WeightsEntry, read_suite_file
-from a2ibench.tasks import Task
+from a2ibench.tasks import DEFAULT, Task
 from a2ibench.tasks import get as get_task
 from a2ibench.weights.entries import published
 from a2ibench.weights.fetch import locate, verify
@@ -134,9 +134,9 @@ class Suite:
         return clips
 
     def drawn_afresh(self, clips: ClipSet, folder: Path) -> dict[str, dict[str, Path]]:
-        """Draw outputs with the suite's world, by the names of further sanity entries; into `folder`."""
-        module = import_module(f"{__name__}.{self.name}")
-        drawn: dict[str, dict[str, Path]] = module.drawn_afresh(clips, folder)
+        """Make outputs with the suite's world, by the names of further sanity entries; into `folder`."""
+        module = import_module(f"{__name__}.{self.folder.name}")
+        drawn: dict[str, dict[str, Path]] = module.drawn_afresh(self, clips, folder)
         return drawn
 
     def part(self, name: str) -> Part:
@@ -291,8 +291,12 @@ def _folder_digest(folder: Path, files: Set[Path], digest_of: Callable[[Path], s
 
 
 def suites() -> dict[str, Path]:
-    """Find the suites by name: our own, and those of plug-ins (``SUITES``: paths of TOML files)."""
-    found = {file.parent.name: file for file in sorted(_BUILT_IN.glob("*/suite.toml"))}
+    """Find the suites by name: our own, and those of plug-ins (``SUITES``: paths of TOML files).
+
+    Our own are called as their folder, or, where several share its clips and networks, as their file.
+    """
+    files = sorted(_BUILT_IN.glob("*/*.toml"))
+    found = {file.parent.name if file.name == "suite.toml" else file.stem: file for file in files}
     for module in plugins():
         for file in map(Path, getattr(module, "SUITES", ())):
             name = read_suite_file(file).name
@@ -300,6 +304,14 @@ def suites() -> dict[str, Path]:
                 raise A2IBenchError(f"Two suites are called {name!r}: {found[name]} and {file}; rename one.")
             found[name] = file
     return found
+
+
+def default_suite(task: str | None = None) -> str:
+    """Name the suite that is taken for a task (by default that of images from sounds) where none is asked for."""
+    chosen = get_task(task or DEFAULT)
+    if not chosen.suite:
+        raise A2IBenchError(f"The task {chosen.name} has no suite of its own; give one with --suite.")
+    return chosen.suite
 
 
 def load_suite(name: str) -> Suite:

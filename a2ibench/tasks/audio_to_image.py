@@ -39,5 +39,6 @@ TASKS = (
         lead="How good is each method at drawing what it hears, and which differences are more than luck?",
         metrics=("AIS", "AIS.same-class", "IIS", "IIS.same-class", "AIC", "FID", "KID"),
         questions={"likert": _LIKERT, "pairwise": _PAIRWISE},
+        suite="mini",
     ),
 )

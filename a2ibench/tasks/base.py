@@ -32,6 +32,8 @@ class Task:
         first one sorts a board.
     questions
         What raters are asked, by the design of a study; the usual question where it is not given.
+    suite
+        The suite that is taken where none is asked for.
 
     """
 
@@ -47,6 +49,7 @@ class Task:
     lead: str = ""
     """What a board of the task asks, above its table."""
     questions: Mapping[Design, Question] = field(default_factory=dict)
+    suite: str = ""
 
     @property
     def noun(self) -> str:

@@ -9,6 +9,7 @@ from a2ibench.suites.mini import world
 
 if TYPE_CHECKING:
     from a2ibench.clips import ClipSet
+    from a2ibench.suites import Suite
 
 TEST = Path(__file__).parent / "test"
 
@@ -31,7 +32,7 @@ def test_scenes(split: str = "test") -> dict[str, world.Scene]:  # noqa: PT028  
         return {row["clip_id"]: scene_of(row) for row in csv.DictReader(file)}
 
 
-def drawn_afresh(clips: "ClipSet", folder: Path) -> dict[str, dict[str, Path]]:
+def drawn_afresh(suite: "Suite", clips: "ClipSet", folder: Path) -> dict[str, dict[str, Path]]:
     """Draw new scenes for the test clips: outputs by clip id, for each of three sanity entries.
 
     Of the right kind, count, size and place (what a method reaches that knows all the sound says), of the right
