@@ -26,10 +26,11 @@ def fit(
     weight_decay: float = 0.01,
     ema: float = 0.0,
     report: Mapping[str, Callable[[], float]] | None = None,
+    seed: int = 0,
 ) -> nn.Module:
     """Train ``module`` with AdamW, 100 warm-up steps and a cosine to zero; returns it in eval mode.
 
-    ``loss`` draws its batch from the generator that it gets: that depends on the name and the step alone, so
+    ``loss`` draws its batch from the generator that it gets: that depends on name, step and seed alone, so
     a training that was killed goes on from its last checkpoint with the batches it would have seen. ``ema``
     above zero keeps a running mean of the weights, which then is the result. ``report`` gives figures of the
     validation split, logged ten times. The seconds that it took, over all of its runs, stand in ``NAME.seconds``.
@@ -50,8 +51,8 @@ def fit(
     log, began, last_save, running = work / f"{name}.log", time.time() - spent, time.time(), 0.0
     for step in range(start, steps):
         module.train()
-        rng = np.random.default_rng([int.from_bytes(name.encode()[:6], "big"), step])
-        torch.manual_seed(step)
+        rng = np.random.default_rng([int.from_bytes(name.encode()[:6], "big"), step, *([seed] if seed else [])])
+        torch.manual_seed(step + 1_000_003 * seed)
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         value = loss(rng)

@@ -40,8 +40,14 @@ def method(module: str, name: str) -> Any:
     return declared.load(parts, {**declared.options, **own.get("options", {})}, "cpu")
 
 
-def train_audiotoken(name: str, work: Path, *, lambda_cl: float, seed: int = 0) -> None:
-    """Train an embedder with the trainer that users have, and write its weights."""
+def train_audiotoken(
+    name: str, work: Path, *, lambda_cl: float, seed: int = 0, draws: Path | None = None, to: Path | None = None
+) -> Path:
+    """Train an embedder with the trainer that users have; write its weights, and give their file.
+
+    `draws` is the Stable Diffusion that it is trained for, by default the suite's; `to` is where its weights go,
+    by default where the suite's lie.
+    """
     from a2ibench.baselines.audiotoken.model import Listener
     from a2ibench.baselines.audiotoken.train import Config, Examples, train
     from a2ibench.baselines.stable_diffusion import StableDiffusion
@@ -50,10 +56,11 @@ def train_audiotoken(name: str, work: Path, *, lambda_cl: float, seed: int = 0) 
     config = Config(**settings, lambda_cl=lambda_cl, seed=seed)
     count = SUITE["training"]["clips"]
     clips = load_clips(training_clips(work / f"train-clips-{count}", count))
-    diffusion = StableDiffusion(part("stable_diffusion")["file"], "cpu", half=False)
-    files = [part("beats")["file"], *sorted((part("stable_diffusion")["file"] / "vae").glob("*.safetensors"))]
+    draws = draws or part("stable_diffusion")["file"]
+    diffusion = StableDiffusion(draws, "cpu", half=False)
+    files = [part("beats")["file"], *sorted((draws / "vae").glob("*.safetensors"))]
     identity = " ".join(sha256_file(file) for file in files)
-    whole = " ".join([identity, *(sha256_file(f) for f in sorted(part("stable_diffusion")["file"].rglob("*.saf*")))])
+    whole = " ".join([identity, *(sha256_file(f) for f in sorted(draws.rglob("*.saf*")))])
     examples = Examples(
         clips, diffusion, Listener(part("beats"), "cpu"), config, work / "cache", identity, _printer("features"), whole
     )
@@ -61,7 +68,9 @@ def train_audiotoken(name: str, work: Path, *, lambda_cl: float, seed: int = 0) 
     file = train(
         examples, config, work / name, report=lambda step, loss: printed(step, f"{loss:.4f}"), checkpoint_every=100
     )
-    weights.write_half(weights.WEIGHTS / f"{name}.safetensors", load_file(file))
+    written = (to or weights.WEIGHTS) / f"{name}.safetensors"
+    weights.write_half(written, load_file(file))
+    return written
 
 
 def right_kinds_told(bank: Bank, classifier: nn.Module, work: Path) -> float:

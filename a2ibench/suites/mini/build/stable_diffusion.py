@@ -139,12 +139,12 @@ def encode_latents(vae: Any, bank: Bank, file: Path) -> tuple[Tensor, Tensor]:
 
 
 def train_denoiser(
-    vae: Any, bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 12_000
+    vae: Any, bank: Bank, validation: Bank, work: Path, vocabulary: int, steps: int = 12_000, seed: int = 0
 ) -> Denoiser:
     """Train UNet and text encoder on latents and captions: noise prediction, one caption in ten left out."""
     from diffusers import DDPMScheduler
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = Denoiser(vocabulary)
     tokenize = text_tokenizer(work / "tokenizer", CONTEXT_LENGTH)
     means, deviations = encode_latents(vae, bank, work / "train-latents.pt")
@@ -178,7 +178,8 @@ def train_denoiser(
         return float((predict(held_out * factor, texts, times, noise) - noise).square().mean())
 
     report = {"validation": noise_error}
-    return fit("denoiser", network, loss, steps=steps, lr=1e-3, work=work, ema=0.999, report=report)  # type: ignore[return-value]
+    name = f"denoiser-{seed}" if seed else "denoiser"
+    return fit(name, network, loss, steps=steps, lr=1e-3, work=work, ema=0.999, report=report, seed=seed)  # type: ignore[return-value]
 
 
 def save_pipeline(vae: Any, network: Denoiser, work: Path, latent_std: float, folder: Path) -> None:
