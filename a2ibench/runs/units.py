@@ -220,8 +220,3 @@ def clear_units(out: Path) -> None:
     for file in _manifests(out):
         if is_regular(file) or file.is_symlink():
             file.unlink()
-
-
-def content_name(content: Any) -> str:
-    """Name plain data: 20 hex digits."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]

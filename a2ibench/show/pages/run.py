@@ -27,7 +27,6 @@ _EXTREMES = 6  # clips at either end
 _MATRIX = (16, 20)  # labels and categories that still make a table one can read
 _SEEN = 5  # categories listed per label where it doesn't
 _NEAR, _NEAREST, _MARGIN = 24, 6, 0.15  # pairs of words near the threshold: at most, at least, how near
-_TILE = 144
 
 Images = Mapping[str, Sequence[Path]]
 Pair = tuple[str, str]
