@@ -5,7 +5,6 @@ manifests are the only state, so that any number of processes, on any machines, 
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
