@@ -3,16 +3,26 @@
 import csv
 import io
 
+import numpy as np
 import pytest
+from safetensors.torch import save_file
+from seeded import seeded_state
 from test_reproduce import _score, result
+from test_sounds_scored import NETWORKS, suite_toml
+from tiny import write_sums
 
 from a2ibench.baselines import get as get_method
+from a2ibench.baselines import methods
+from a2ibench.baselines.base import Method
+from a2ibench.clips import load_clips
 from a2ibench.errors import A2IBenchError
 from a2ibench.paper import published as papers
 from a2ibench.paper import table1, tables
 from a2ibench.paper.published import Published
 from a2ibench.results import Result
 from a2ibench.suites import load_suite
+from a2ibench.suites.mini import world
+from a2ibench.suites.mini.build.clips import write_scenes
 from a2ibench.tasks import get as get_task
 
 ALL, CAUSAL, OWN = (f"foleygen attention={name}" for name in ("all-frame", "causal", "frame-specific"))
@@ -185,6 +195,57 @@ def test_rows_of_one_method_run_apart_and_once(tiny_suite, tmp_path):
     assert kept.method == "sd-text guidance=5.0"
     assert len(table.findings) == 1
     assert [(o.better, o.worse) for o in table.orderings] == [("sd-text guidance=5.0", "shuffled images")]
+
+
+def _hum(parts, options, device):
+    wave = np.sin(np.arange(32_000) * 2 * np.pi * options["pitch"] / 16_000).astype(np.float32)
+    return lambda clips, seeds: [(wave * np.float32(0.1 + seed % 7 / 10), 16_000) for seed in seeds]
+
+
+def test_sounds_for_videos_in_shards_and_whole(tmp_path, fresh_cache, monkeypatch):
+    """Directions, shuffled sounds, a row that is not in the suite, and the picture, from files."""
+    from a2ibench.paper.reproduce import reproduce, reproduce_shard
+    from a2ibench.runs.units import Shard
+
+    task = "video-to-audio"
+    for name, parts in (("hum", ()), ("hum-eyes", ("eyes",))):
+        hum = Method(name, "A hum.", "video", _hum, parts, {"pitch": 100.0}, task=task)
+        monkeypatch.setitem(methods(), name, hum)
+    (tmp_path / "weights").mkdir()
+    for name, network in NETWORKS.items():
+        state = {k: v.abs() + 0.5 if k.endswith("running_var") else v for k, v in seeded_state(network).items()}
+        save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / f"weights/{name}.safetensors")
+    write_sums(tmp_path / "weights")
+    (tmp_path / "sounds.toml").write_text(suite_toml(task))
+    scenes = ((f"c{i}", world.draw_scene("test", i)) for i in range(4))
+    write_scenes(scenes, tmp_path / "data", "wav", ("audio", "video"))
+    suite, clips = load_suite(str(tmp_path / "sounds.toml")), load_clips(tmp_path / "data", task=get_task(task))
+    low, high = "hum pitch=300.0", "hum pitch=900.0"
+    rows = [
+        {"method": "hum", "name": "low", "scores": {"FAD": 2.0}, "options": {"pitch": 300.0}},
+        {"method": "hum", "name": "high", "scores": {}, "options": {"pitch": 900.0}, "unsure": {"FAD": "3.?"}},
+        {"method": "hum-eyes", "name": "seeing", "scores": {}, "optional": True},
+    ]
+    claims = [
+        {"metrics": ["FAD", "KL"], "better": low, "worse": [high]},
+        {"metrics": ["IB"], "better": low, "worse": ["shuffled sounds"]},
+    ]
+    paper = _paper(
+        rows=rows, claims=claims, findings=[], task=task, better={"FAD": "lower", "KL": "lower", "IB": "higher"}
+    )
+    out = tmp_path / "out"
+    for number in (1, 2):
+        assert len(reproduce_shard(paper, suite, clips, out, Shard(number, 2), batch_size=2)) == 2
+    table = reproduce(paper, suite, clips, out, batch_size=2)
+    assert [row.method for row in table.results] == [low, high]
+    assert [row.method for row in table.sanity] == ["real sounds", "shuffled sounds"]
+    assert "brings no 'eyes'" in table.absent["hum-eyes"]
+    assert {(o.metric, o.worse) for o in table.orderings} == {("FAD", high), ("KL", high), ("IB", "shuffled sounds")}
+    for o in table.orderings:
+        gain = (o.ours[0] - o.ours[1]) * (1 if o.metric == "IB" else -1)
+        assert o.verdict.startswith("agrees") == (gain > 0)
+    assert len(list((out / "hum-pitch=900.0/sounds").glob("*.wav"))) == 4
+    assert {"f.md", "f.png"} <= {file.name for file in out.iterdir()}
 
 
 def test_another_tasks_suite_is_refused(run_cli, tiny_suite, tmp_path):
