@@ -82,6 +82,8 @@ class Method:
         Trains it and gives the file of the weights; None where it can't be trained.
     check
         Refuses bad settings of its trainer before anything is read or computed.
+    lacks
+        Says why it can't run with these parts and options, though the parts are there; None where it can.
 
     """
 
@@ -96,6 +98,7 @@ class Method:
     trains: str = ""
     train: Callable[[Training], Path] | None = None
     check: Callable[[Mapping[str, Any]], object] | None = None
+    lacks: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] | None = None
 
 
 def images_of(pixels: NDArray[np.float32]) -> Drawn:

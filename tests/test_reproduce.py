@@ -244,8 +244,7 @@ def test_a_number_outside_its_band_exits_1(run_cli, tiny_suite, whole, monkeypat
     off = published.model_copy(
         update={"bands": {"tiny": {"AIS": band}}, "recorded": {"tiny": {"audiotoken": {"AIS": 1000.0}}}}
     )
-    monkeypatch.setattr("a2ibench.paper.reproduce.load_published", lambda: off)
-    monkeypatch.setattr("a2ibench.paper.table1.load_published", lambda: off)
+    monkeypatch.setattr("a2ibench.paper.published.load_published", lambda file: off)
     outcome = run_cli("reproduce", "table1", "--suite", tiny_suite, "--out", out, "--batch-size", 4, "--check")
     assert outcome.code == 1
     assert "audiotoken, AIS" in outcome.err
@@ -261,17 +260,17 @@ def test_the_papers_suite_names_the_first_missing_weight(run_cli, clip_folder, f
     assert not list((tmp_path / "out").glob("*/images/*"))
 
 
-def test_a_row_that_nobody_published_is_named(tiny_suite, own_suite, tmp_path):
+def test_a_row_that_nobody_published_is_named(published, own_suite):
     from a2ibench.paper.reproduce import _prepared
 
     text = own_suite.read_text()
     own_suite.write_text(text.replace('file = "weights/audiotoken-cl.safetensors"', 'absent = "Never published."'))
     suite = load_suite(str(own_suite))
-    runs, absent = _prepared(suite, tuple(ROWS), 0, {})
+    runs, absent = _prepared(suite, published.runnable, 0, {})
     assert absent == {"audiotoken-cl": "Never published."}
     assert [*runs] == [row for row in ROWS if row != "audiotoken-cl"]
     own = {"audiotoken-cl": {"embedder": own_suite.parent / "weights/audiotoken.safetensors"}}
-    runs, absent = _prepared(suite, tuple(ROWS), 0, own)
+    runs, absent = _prepared(suite, published.runnable, 0, own)
     assert absent == {}
     assert [*runs] == ROWS
 
@@ -291,8 +290,8 @@ def test_wrong_words(run_cli, arguments, words):
     assert words in run_cli("reproduce", *arguments, "--out", "out").sentence
 
 
-def test_unknown_methods_in_weights_are_refused():
+def test_unknown_methods_in_weights_are_refused(published):
     from a2ibench.paper.reproduce import _prepared
 
     with pytest.raises(A2IBenchError, match="did you mean 'audiotoken'"):
-        _prepared(load_suite("mini"), tuple(ROWS), 0, {"audiotokn": {}})
+        _prepared(load_suite("mini"), published.runnable, 0, {"audiotokn": {}})

@@ -46,6 +46,13 @@ def make(
             "--design", help="likert: each output, 1 to 5. pairwise: which of two fits better what was given."
         ),
     ] = "likert",
+    question: Annotated[
+        str | None,
+        typer.Option(
+            "--question",
+            help="What is asked about, where the task has several: rel (it fits), ovr (overall), ali (in time).",
+        ),
+    ] = None,
     clips: Annotated[int, typer.Option("--clips", min=1, help="How many clips, the same for every method.")] = 15,
     repeats: Annotated[
         int | None, typer.Option("--repeats", min=0, help="How many items are shown twice; by default 5.")
@@ -77,6 +84,7 @@ def make(
         out,
         suite=loaded.id,
         design="likert" if design == "likert" else "pairwise",
+        question=question,
         count=clips,
         repeats=few if repeats is None else repeats,
         controls=few if controls is None else controls,

@@ -1,4 +1,4 @@
-"""The command that runs every row of the paper's table."""
+"""The command that runs every row of a paper's tables."""
 
 import os
 import time
@@ -28,15 +28,18 @@ from a2ibench.cli.shared import (
     progress,
     say_shard,
 )
-from a2ibench.errors import A2IBenchError, unknown
+from a2ibench.errors import A2IBenchError
 
 
 @app.command(
     epilog="Examples: [bold]a2ibench reproduce table1[/bold] · "
-    "[bold]a2ibench reproduce table1 --suite vggsound --data VGGSOUND_DIR[/bold]"
+    "[bold]a2ibench reproduce table1 --suite vggsound --data VGGSOUND_DIR[/bold] · "
+    "[bold]a2ibench reproduce foleygen[/bold]"
 )
 def reproduce(
-    what: Annotated[str, typer.Argument(help="table1: AudioToken's Table 1, all six methods.")],
+    what: Annotated[
+        str, typer.Argument(help="table1: AudioToken's Table 1, all six methods. foleygen: its Tables 1 to 3.")
+    ],
     suite: SuiteOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
@@ -55,12 +58,11 @@ def reproduce(
     ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run all six rows of the paper's Table 1, and say which of its orderings hold; goes on where it was stopped."""
-    if what != "table1":
-        raise unknown("table to reproduce", what, ("table1",))
+    """Run all rows of a paper's tables, and say which of its orderings hold; goes on where it was stopped."""
     from a2ibench.api import chosen_clips, run_folder
-    from a2ibench.paper.reproduce import table1, table1_shard
-    from a2ibench.paper.table1 import load_published
+    from a2ibench.paper import published as papers
+    from a2ibench.paper.reproduce import reproduce as run_all
+    from a2ibench.paper.reproduce import reproduce_shard
     from a2ibench.paper.tables import complaints, to_terminal
     from a2ibench.runs.pools import open_workers
     from a2ibench.runs.prepare import device_of
@@ -68,23 +70,24 @@ def reproduce(
 
     began = time.perf_counter()
     part = chosen_shard(shard, fresh, workers, ray)
-    loaded = load_suite(suite or default_suite())
+    published = papers.load_published(papers.paper_file(what))
+    loaded = load_suite(suite or default_suite(published.task))
     own = _weights(weights)
-    if check and (limit is not None or loaded.name not in load_published().bands):
-        raise A2IBenchError(
-            "--check has nothing to check: the bands are for all clips of mini or vggsound; leave it out."
-        )
+    if check and (limit is not None or loaded.name not in published.bands):
+        held = " or ".join(sorted(published.bands))
+        raise A2IBenchError(f"--check has nothing to check: the bands are for all clips of {held}; leave it out.")
     clips, _ = chosen_clips(loaded, data, limit)
-    folder = out or run_folder(loaded, clips, "table1", data, limit).parent
+    folder = out or run_folder(loaded, clips, what, data, limit).parent
     if limit is not None and out is None:
         folder = folder / f"limit{limit}"
     asked: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "weights": own}
     with open_workers(workers, ray, device, part) or nullcontext() as executor, progress() as stage:
         asked |= {"device": executor.device(device) if executor else device_of(device), "executor": executor}
         if part is not None:
-            mine = table1_shard(loaded, clips, folder, part, **asked, stage=stage)
+            mine = reproduce_shard(published, loaded, clips, folder, part, **asked, stage=stage)
         else:
-            table = table1(loaded, clips, folder, own_data=data is not None, fresh=fresh, **asked, stage=stage)
+            own_data = data is not None
+            table = run_all(published, loaded, clips, folder, own_data=own_data, fresh=fresh, **asked, stage=stage)
     if part is not None:
         say_shard(part, folder, mine, as_json)
         return
@@ -92,7 +95,8 @@ def reproduce(
         print_json(table.model_dump(mode="json"))
     else:
         console().print(to_terminal(table))
-        console().print(f"{folder}{os.sep}  table1.md table1.csv table1.tex table1.png table1.json", highlight=False)
+        files = " ".join(f"{what}.{ending}" for ending in ("md", "csv", "tex", "png", "json"))
+        console().print(f"{folder}{os.sep}  {files}", highlight=False)
         note(f"Done in {time.perf_counter() - began:.0f} s.")
     if check:
         for complaint in complaints(table):

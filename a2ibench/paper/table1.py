@@ -1,94 +1,27 @@
-"""The paper's Table 1 beside ours: which of its orderings hold, and which numbers leave their bands."""
+"""A paper's tables beside ours: which of its orderings hold, and which numbers leave their bands."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from a2ibench.paper.published import Band as Band
+from a2ibench.paper.published import Plain, Published
+from a2ibench.paper.published import load_published as load_published
 from a2ibench.results import Result, Score
-from a2ibench.results.pairs import Pair, alike, of_results
-
-PUBLISHED = Path(__file__).parents[1] / "published" / "audiotoken-table1.toml"
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Band(_Model):
-    """How far a number may lie from the one it is held to."""
-
-    within: float
-    """The largest difference, in the metric's unit."""
-    reasons: tuple[str, ...] = ()
-    """Codes of what may explain a larger one."""
-
-
-class PaperRow(_Model):
-    """One row of the published table."""
-
-    method: str
-    """Our name of the method."""
-    name: str
-    """The paper's name."""
-    scores: dict[str, float]
-    """The numbers that the paper gives, by metric."""
-    human: tuple[float, float] | None = None
-    """Mean and standard deviation of the human ratings, 1 to 5."""
-
-
-class Published(_Model):
-    """A published table, with the bands that ours are held to."""
-
-    title: str
-    source: str
-    url: str
-    suite: str
-    """The suite in whose setting it was made."""
-    better: dict[str, Literal["higher", "lower"]]
-    rows: tuple[PaperRow, ...]
-    reasons: dict[str, str]
-    bands: dict[str, dict[str, Band]]
-    recorded: dict[str, dict[str, dict[str, float]]] = {}
-    """Our own numbers in other suites, by suite, method and metric: what a later version is held to."""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Our names of the rows, in the paper's order."""
-        return tuple(row.method for row in self.rows)
-
-    def expected(self, suite: str) -> Mapping[str, Mapping[str, float]]:
-        """Give the numbers that ours are held to in a suite, by method and metric."""
-        if suite == self.suite:
-            return {row.method: row.scores for row in self.rows}
-        return self.recorded.get(suite, {})
-
-
-def load_published(file: Path = PUBLISHED) -> Published:
-    """Read a published table from its TOML file."""
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
-    rows = []
-    for row in table.pop("rows"):
-        fixed = {key: row.pop(key) for key in ("method", "name", "human") if key in row}
-        rows.append({**fixed, "scores": row})
-    return Published.model_validate({**table, "rows": rows})
-
+from a2ibench.results.pairs import Pair, Pairs, alike, of_results
 
 Verdict = Literal["agrees", "agrees, not significantly", "tie", "differs, not significantly", "differs"]
 
 
-class Ordering(_Model):
-    """A pair of rows that the paper orders, and what ours say."""
+class Ordering(Plain):
+    """A pair of rows whose order is expected, and what ours say."""
 
     metric: str
     better: str
-    """The method that is better in the paper."""
+    """The row that is better in the paper."""
     worse: str
-    paper: tuple[float, float]
-    """The paper's numbers, the better first."""
+    paper: tuple[float | str | None, float | str | None]
+    """The paper's numbers, the better first; a text where not every digit is known, None where there is none."""
     ours: tuple[float, float]
     """Ours, in the same order."""
     low: float
@@ -99,7 +32,21 @@ class Ordering(_Model):
     verdict: Verdict
 
 
-class Check(_Model):
+class Finding(Plain):
+    """Which of some rows leads in a metric: no order was expected."""
+
+    title: str
+    metric: str
+    leader: str
+    second: str
+    ours: tuple[float, float]
+    """Their numbers."""
+    p_value: float
+    """Two-sided, Holm-corrected over all pairs of the metric that we have."""
+    told_apart: bool
+
+
+class Check(Plain):
     """A number of ours against the one that it is held to."""
 
     method: str
@@ -111,8 +58,10 @@ class Check(_Model):
     reasons: tuple[str, ...]
 
 
-class Table1(_Model):
-    """The whole reproduction, as ``table1.json`` keeps it."""
+class Table1(Plain):
+    """The whole reproduction, as ``table1.json`` (or by another paper's name) keeps it."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("findings",)
 
     schema_version: Literal[1] = 1
     suite: str
@@ -128,9 +77,10 @@ class Table1(_Model):
     """The rows that can't be run, with the reason."""
     orderings: list[Ordering]
     checks: list[Check]
+    findings: tuple[Finding, ...] = ()
 
     def result(self, method: str) -> Result | None:
-        """Give a row by the method's name."""
+        """Give a row by its key: the method's name, with the options that the row sets."""
         return next((result for result in self.results if result.method == method), None)
 
 
@@ -143,7 +93,7 @@ def build(
     absent: Mapping[str, str],
     whole: bool = True,
 ) -> Table1:
-    """Put results beside the published table.
+    """Put results beside the published tables.
 
     Parameters
     ----------
@@ -154,13 +104,14 @@ def build(
     results, sanity
         All on the same clips.
     absent
-        Methods that can't be run, with the reason.
+        Rows that can't be run, with the reason.
     whole
         Whether all of the suite's clips took part: else no number is held to a band.
 
     """
     by_method = {result.method: result for result in results}
-    order = [by_method[method] for method in published.methods if method in by_method]
+    order = [by_method[key] for key in published.keys if key in by_method]
+    beside = [result for result in sanity if any(result.method in claim.worse for claim in published.claims)]
     return Table1(
         suite=suite_id,
         comparable=suite == published.suite,
@@ -168,8 +119,9 @@ def build(
         results=order,
         sanity=list(sanity),
         absent=dict(absent),
-        orderings=orderings(published, order),
+        orderings=orderings(published, [*order, *beside]),
         checks=checks(published, suite, order) if whole else [],
+        findings=tuple(findings(published, [*order, *beside])),
     )
 
 
@@ -177,37 +129,88 @@ def build(
 
 
 def orderings(published: Published, results: Sequence[Result]) -> list[Ordering]:
-    """Test every pair of rows that the paper orders, metric by metric.
+    """Test every pair of rows that the paper claims an order of, or else whose numbers it orders, metric by metric.
 
     Left out are ties of the paper, and rows whose score has another signature than most (as where clips failed).
     """
     found = []
-    for metric, direction in published.better.items():
-        sign = 1 if direction == "higher" else -1
-        ours = alike(metric, results)
-        place = {result.method: index for index, result in enumerate(ours)}
-        pairs = of_results(metric, ours) if len(ours) > 1 else {}
-        rows = [row for row in published.rows if metric in row.scores and row.method in place]
-        for one, other in combinations(rows, 2):
-            if one.scores[metric] == other.scores[metric] or not pairs:
+    for metric in published.better:
+        ours, pairs = _compared(metric, results)
+        for better, worse in expected_pairs(published, metric):
+            if better not in ours or worse not in ours or not pairs:
                 continue
-            first, second = sorted((one, other), key=lambda row: -sign * row.scores[metric])
-            i, j = place[first.method], place[second.method]
-            pair = pairs[i, j] if i < j else pairs[j, i].turned
+            first, second = ours[better], ours[worse]
+            pair = _between(pairs, [*ours], better, worse)
             found.append(
                 Ordering(
                     metric=metric,
-                    better=first.method,
-                    worse=second.method,
-                    paper=(first.scores[metric], second.scores[metric]),
-                    ours=(_score(ours[i], metric).value, _score(ours[j], metric).value),
+                    better=better,
+                    worse=worse,
+                    paper=(published.printed(better, metric), published.printed(worse, metric)),
+                    ours=(first.value, second.value),
                     low=pair.low,
                     high=pair.high,
                     p_value=pair.p_value,
-                    verdict=_verdict(sign, pair),
+                    verdict=_verdict(1 if first.higher_is_better else -1, pair),
                 )
             )
     return found
+
+
+def findings(published: Published, results: Sequence[Result]) -> list[Finding]:
+    """Say which rows lead where the paper's question has no expected answer.
+
+    Left out is a question of which fewer than two rows are there, or the same ones as of one before.
+    """
+    found: list[Finding] = []
+    told: set[tuple[str, ...]] = set()
+    for asked in published.findings:
+        for metric in asked.metrics:
+            ours, pairs = _compared(metric, results)
+            rows = [key for key in asked.rows if key in ours]
+            if len(rows) < 2 or not pairs or (metric, *rows) in told:
+                continue
+            told.add((metric, *rows))
+            sign = 1 if ours[rows[0]].higher_is_better else -1
+            leader, second = sorted(rows, key=lambda key: -sign * ours[key].value)[:2]
+            pair = _between(pairs, [*ours], leader, second)
+            found.append(
+                Finding(
+                    title=asked.title,
+                    metric=metric,
+                    leader=leader,
+                    second=second,
+                    ours=(ours[leader].value, ours[second].value),
+                    p_value=pair.p_value,
+                    told_apart=pair.told_apart,
+                )
+            )
+    return found
+
+
+def _compared(metric: str, results: Sequence[Result]) -> tuple[dict[str, Score], Pairs]:
+    """Give the scores that may be compared, by row, and every pair of them by their places."""
+    ours = alike(metric, results)
+    return {each.method: _score(each, metric) for each in ours}, of_results(metric, ours) if len(ours) > 1 else {}
+
+
+def _between(pairs: Pairs, keys: Sequence[str], first: str, second: str) -> Pair:
+    i, j = keys.index(first), keys.index(second)
+    return pairs[i, j] if i < j else pairs[j, i].turned
+
+
+def expected_pairs(published: Published, metric: str) -> list[tuple[str, str]]:
+    """Give the pairs of rows whose order is expected, the better first."""
+    if published.claims:
+        mine = [claim for claim in published.claims if metric in claim.metrics]
+        return [(claim.better, worse) for claim in mine for worse in claim.worse]
+    sign = 1 if published.better[metric] == "higher" else -1
+    pairs = []
+    for one, other in combinations([row for row in published.rows if row.method and metric in row.scores], 2):
+        if one.scores[metric] != other.scores[metric]:
+            first, second = sorted((one, other), key=lambda row: -sign * row.scores[metric])
+            pairs.append((first.key, second.key))
+    return pairs
 
 
 def _verdict(sign: int, pair: Pair) -> Verdict:

@@ -146,6 +146,7 @@ def make_study(
     *,
     suite: str,
     design: Design = "likert",
+    question: str | None = None,
     count: int = 15,
     repeats: int = 5,
     controls: int = 5,
@@ -171,6 +172,8 @@ def make_study(
         The suite's id, as mini@1.
     design
         ``likert``: each output is rated on its own. ``pairwise``: any two methods' outputs of a clip are compared.
+    question
+        Which of the task's questions (`Task.aspects`) is asked; by default the first.
     count, repeats, controls
         How many clips; how many of the items are shown twice; how many hidden controls with real outputs.
     seed
@@ -196,7 +199,7 @@ def make_study(
     if len(runs) < least:
         raise A2IBenchError(f"A {design} study needs at least {least} run{'s' * (least > 1)}; found {len(runs)}.")
     task = clips.task
-    shown = Shown(task, task.question(design).gives)
+    shown = Shown(task, task.question(design, question).gives)
     drawn = draw_clips(clips, count, seed)
     things = _main_things(runs, drawn, design, key)
     if repeats > len(things):
@@ -228,7 +231,7 @@ def make_study(
     with building(out) as part:  # half a study would bar the way for the next
         _write_media(files, part / "media")
         write_text(part / "items.json", json.dumps(secret, indent=1, ensure_ascii=False) + "\n")
-        write_text(part / "study.toml", study_toml(task, design, seed))
+        write_text(part / "study.toml", study_toml(task, design, seed, question))
         write_page(Study.load(part), part)
     return Study.load(out)
 

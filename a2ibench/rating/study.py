@@ -263,9 +263,9 @@ class Study(_Model):
         return {item.item: item for item in self.items}
 
 
-def study_toml(task: Task, design: Design, seed: int) -> str:
-    """Give the text of a new ``study.toml``: the task's question, and the usual consent and exclusion rule."""
-    asked = task.question(design)
+def study_toml(task: Task, design: Design, seed: int, question: str | None = None) -> str:
+    """Give the text of a new ``study.toml``: a question of the task's, and the usual consent and exclusion rule."""
+    asked = task.question(design, question)
     words = {
         "title": _escaped(asked.title),
         "seed": str(seed),

@@ -32,6 +32,7 @@ def generate_and_score(
     fresh: bool = False,
     seconds: Mapping[str, float] | None = None,
     executor: Executor | None = None,
+    name: str | None = None,
 ) -> tuple[Result, Generated]:
     """Make the images that a run folder lacks, score them, and write the result beside them.
 
@@ -41,6 +42,8 @@ def generate_and_score(
         As `a2ibench.runs.generate.generate` takes them.
     scorer, wanted, ceilings, seconds
         As `a2ibench.scoring.scorer.result_of` takes them.
+    name
+        What the result calls the method, where several runs are of one method; by default its own name.
 
     """
     began = time.perf_counter()
@@ -52,7 +55,7 @@ def generate_and_score(
         scorer,
         made.images(),
         wanted,
-        method=run.method.name,
+        method=name or run.method.name,
         ceilings=ceilings,
         device=device,
         seed=run.seed,

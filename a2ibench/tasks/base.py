@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from a2ibench.tasks.questions import Design, Question, usual
+from a2ibench.errors import unknown
+from a2ibench.tasks.questions import RELEVANCE, Aspect, Design, Question, usual
 
 MediumName = Literal["image", "audio", "video", "text"]
 
@@ -31,7 +32,9 @@ class Task:
         The names of the metrics that are shown unless the user asks for others, in the order of the columns; the
         first one sorts a board.
     questions
-        What raters are asked, by the design of a study; the usual question where it is not given.
+        The task's own words of its first question, by the design of a study; the usual ones where it is not given.
+    aspects
+        What raters can be asked about, by name, as ``"ali"``; the first is asked unless another is named.
     suite
         The suite that is taken where none is asked for.
 
@@ -49,6 +52,7 @@ class Task:
     lead: str = ""
     """What a board of the task asks, above its table."""
     questions: Mapping[Design, Question] = field(default_factory=dict)
+    aspects: Mapping[str, Aspect] = field(default_factory=lambda: {"rel": RELEVANCE})
     suite: str = ""
 
     @property
@@ -76,10 +80,15 @@ class Task:
         """What the sanity entry of the real outputs of other clips is called."""
         return f"shuffled {self.noun}s"
 
-    def question(self, design: Design) -> Question:
-        """Tell what raters are asked in a study of a design."""
-        own = self.questions.get(design)
-        return own or usual(design, self.given, self.noun, self.columns[self.condition], self.output)
+    def question(self, design: Design, name: str | None = None) -> Question:
+        """Tell what raters are asked in a study of a design; a wrong name raises with the nearest right one."""
+        first = next(iter(self.aspects))
+        name = name or first
+        if name not in self.aspects:
+            raise unknown(f"question of the task {self.name}", name, self.aspects)
+        own = self.questions.get(design) if name == first else None
+        condition = self.columns[self.condition]
+        return own or usual(design, self.given, self.noun, condition, self.output, self.aspects[name])
 
     def medium_of(self, role: str) -> MediumName | None:
         """Name the medium of a role of a feature key: of a column, the outputs, the references or the conditions."""

@@ -1,6 +1,7 @@
 """Sounds from captions: Re-AudioLDM (arXiv 2309.08051)."""
 
 from a2ibench.tasks.base import Task
+from a2ibench.tasks.questions import QUALITY, RELEVANCE
 
 TASKS = (
     Task(
@@ -13,5 +14,6 @@ TASKS = (
         output="audio",
         lead="How good does each method sound what a caption tells, also where it is rare, and is a difference luck?",
         metrics=("FAD", "KL", "IS", "CLAP"),
+        aspects={"rel": RELEVANCE, "ovr": QUALITY},
     ),
 )

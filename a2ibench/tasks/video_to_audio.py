@@ -1,6 +1,7 @@
 """Sounds for silent videos: FoleyGen (arXiv 2309.10537)."""
 
 from a2ibench.tasks.base import Task
+from a2ibench.tasks.questions import ALIGNMENT, QUALITY, RELEVANCE
 
 TASKS = (
     Task(
@@ -13,5 +14,6 @@ TASKS = (
         output="audio",
         lead="How good is each method at hearing what it sees, and at the right moment, and is a difference luck?",
         metrics=("FAD", "KL", "IB", "ONSET"),
+        aspects={"rel": RELEVANCE, "ovr": QUALITY, "ali": ALIGNMENT},
     ),
 )

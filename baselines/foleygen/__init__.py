@@ -38,6 +38,13 @@ def load_codec(part: Mapping[str, Any], device: str = "cpu") -> "Codec":
     return kinds[kind](part.get("config", {}), Path(part["file"]), device)
 
 
+def _lacks(parts: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
+    place, attention = Path(parts["foleygen"]["file"]), options["attention"]
+    if not place.is_dir() or (place / f"{attention}.safetensors").is_file():
+        return None
+    return f"The suite brings no FoleyGen with the attention {attention!r}."
+
+
 def read_attention(part: Mapping[str, Any], attention: str, encoder: str, device: str) -> "FoleyLm":
     """Read the language model of an attention: the part's file, or the one of that name in its folder.
 
@@ -155,6 +162,7 @@ def _method(name: str, encoder: str, summary: str) -> Method:
         task="video-to-audio",
         trains="foleygen",
         train=partial(_train, encoder),
+        lacks=_lacks,
     )
 
 

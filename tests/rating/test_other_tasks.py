@@ -22,9 +22,10 @@ from a2ibench.rating.render import write_page
 from a2ibench.rating.shown import Shown
 from a2ibench.rating.study import Study
 from a2ibench.rating.tables import markdown
+from a2ibench.tasks import get as get_task
 from a2ibench.tasks import tasks
 from a2ibench.tasks.base import Task
-from a2ibench.tasks.questions import Question
+from a2ibench.tasks.questions import ALIGNMENT, QUALITY, RELEVANCE, Question
 
 RATE = 16_000
 LABELS = ("bell ringing", "dog barking")
@@ -431,3 +432,31 @@ def test_all_fits_and_has_a_name(study_of, opened, name, design, width):
         assert min(box["width"], box["height"]) >= 40, "too small for a thumb"
     tree = page.locator("body").aria_snapshot()
     assert not re.search(r"(button|img)( \[.*)?$", tree, re.MULTILINE), f"without a name: {tree}"
+
+
+def test_a_study_asks_another_question_of_the_task(study_of, monkeypatch):
+    """OVR and ALI are asked of the same items in other words; what names no question asks the first, as it did."""
+    task = TASKS["video-to-sound"]
+    asked = Task(**{**vars(task), "aspects": {"rel": RELEVANCE, "ovr": QUALITY, "ali": ALIGNMENT}})
+    monkeypatch.setitem(TASKS, task.name, asked)
+    first = (study_of(task.name, "pairwise") / "study.toml").read_text()
+    assert study_of(task.name, "pairwise", question="rel").joinpath("study.toml").read_text() == first
+    study = Study.load(study_of(task.name, "pairwise", question="ali"))
+    assert study.question == "Which sound is better in time with the video?"
+    assert study.digest != Study.load(study_of(task.name, "pairwise")).digest
+    good = Study.load(study_of(task.name, "likert", question="ovr"))
+    assert (good.question, good.scale.low, good.scale.high) == (
+        "How good is this sound, all in all?",
+        "bad",
+        "excellent",
+    )
+    with pytest.raises(A2IBenchError, match="did you mean 'ali'"):
+        study_of(task.name, "pairwise", question="alli")
+
+
+def test_the_tasks_of_sounds_ask_several_questions():
+    assert [*get_task("video-to-audio").aspects] == ["rel", "ovr", "ali"]
+    assert [*get_task("text-to-audio").aspects] == ["rel", "ovr"]
+    assert [*get_task("audio-to-image").aspects] == ["rel"]
+    with pytest.raises(A2IBenchError, match="no question of the task audio-to-image 'ali'"):
+        get_task("audio-to-image").question("likert", "ali")
