@@ -111,7 +111,8 @@ class Judges:
         else:
             bank = load_sounds(self.mini, split, SOUNDS if split == "train" else HELD_OUT)
             index += FIRST if split == "train" else 0
-        return bank[index].astype(np.float32) / np.float32(32767)
+        wave: NDArray[np.float32] = bank[index].astype(np.float32) / np.float32(32767)
+        return wave
 
     def _kept(
         self, name: str, split: str, count: int, shape: tuple[int, ...], make: Callable[[Tensor], Tensor]
@@ -326,7 +327,7 @@ class Judges:
         """How often a validation video is nearer to its own sound than to another's."""
         frames = self.views("validation", VIDEOS)
         parts = [_clips(part.reshape(-1, 2, 64, 64, 3)) for part in np.split(frames, 10)]
-        rows = torch.cat([network(part.unflatten(0, (-1, frames.shape[1]))) for part in parts])
+        rows = torch.cat([network(part.view(-1, frames.shape[1], *part.shape[1:])) for part in parts])
         scores = F.normalize(rows, dim=1) @ self.heard("validation", VIDEOS).T
         others = ~torch.eye(VIDEOS, dtype=torch.bool)
         return float(((scores < scores.diag()[:, None]) & others).sum() / others.sum())
@@ -366,14 +367,15 @@ def _moved(seen: Tensor, draw: np.random.Generator, reach: float) -> Tensor:
 def _clips(frames: NDArray[np.uint8]) -> Tensor:
     """Pairs of frames ``[n, 2, 64, 64, 3]`` as the vision tower takes them: ``[n, 3, 2, 64, 64]``."""
     mean, std = (torch.tensor(each)[:, None, None, None] for each in (imagebind_video.MEAN, imagebind_video.STD))
-    return (torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 4, 1, 2, 3).float() / 255 - mean) / std
+    return (torch.from_numpy(np.array(frames)).permute(0, 4, 1, 2, 3).float() / 255 - mean) / std
 
 
 def _shifted(clips: Tensor, draw: np.random.Generator) -> Tensor:
     """Move pictures by up to three pixels, and grain them as a video's compression does."""
     right, down = draw.integers(7, size=2)
-    padded = F.pad(clips.flatten(1, 2), (3, 3, 3, 3), mode="replicate").unflatten(1, clips.shape[1:3])
-    return padded[..., down : down + 64, right : right + 64] + 0.05 * torch.randn(clips.shape)
+    padded = F.pad(clips.flatten(1, 2), (3, 3, 3, 3), mode="replicate")
+    moved = padded[..., down : down + 64, right : right + 64].reshape(clips.shape)
+    return moved + 0.05 * torch.randn(clips.shape)
 
 
 def main(given: Sequence[str] | None = None) -> None:
