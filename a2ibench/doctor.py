@@ -140,7 +140,7 @@ def _abilities(states: Mapping[str, str]) -> dict[str, Any]:
         suite = load_suite(name)
         scoring = suite.encoder_checkpoints(encoders_of(chosen_metrics(None, suite.task)))
         runs: dict[str, Any] = {}
-        for method in (each for each in methods().values() if each.task == suite.task.name):
+        for method in (each for each in methods().values() if each.task in ("", suite.task.name)):
             never = suite.unpublished(method.name, method.parts)
             parts = [] if never else suite.method_checkpoints(method.name, method.parts)
             runs[method.name] = {"never": never, "lacks": [part for part in parts if states[part] != "present"]}

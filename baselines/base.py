@@ -1,4 +1,4 @@
-"""What every method is: a declaration, and a function from clips and seeds to images."""
+"""What every method is: a declaration, and a function from clips and seeds to outputs."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Method:
     may_be_zero
         Those that count something, and may be 0.
     task
-        The task that it is a method for.
+        The task that it is a method for; empty for one that is of every task.
     trains
         The part whose weights its trainer makes; the others are frozen.
     train

@@ -2,11 +2,12 @@
 
 A video's row is the mean of CLIP's rows of its frames, of unit length; the nearest by cosine is taken, the first by
 clip id of equals. The training rows are this method's weights: `a2ibench train nearest-video` writes them with the
-sounds themselves, so that a run needs nothing else.
+sounds themselves, so that a run needs nothing else. A suite whose world can be drawn again ships the numbers of the
+scenes instead of their sounds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,21 +66,38 @@ def _load(parts: Mapping[str, Any], options: Mapping[str, Any], device: str) -> 
     try:
         with safe_open(file, "pt") as opened:
             config = Config(**json.loads((opened.metadata() or {})["config"]))
-        index, sounds, lengths = (state[key].numpy() for key in ("rows", "sounds", "lengths"))
+        index = state["rows"].float().numpy()
+        sound_at = _scenes(state, parts["nearest-video"]) if "scenes" in state else _sounds(state)
     except (SafetensorError, KeyError, ValueError, TypeError):
         raise A2IBenchError(
             f"{file} holds no index of training videos; give one that `a2ibench train nearest-video` made."
         ) from None
     eyes = load_eyes("clip", parts["clip"], device)
-    if index.ndim != 2 or index.shape[1] != eyes.dim or len(index) != len(sounds):
+    if index.ndim != 2 or index.shape[1] != eyes.dim:
         raise A2IBenchError(f"{file} was made with another CLIP (rows of {index.shape[-1]}, not {eyes.dim}).")
 
     def draw(clips: Sequence[Clip], seeds: Sequence[int]) -> list[Any]:
         rows = {clip.clip_id: row_of(clip, eyes, config) for clip in {c.clip_id: c for c in clips}.values()}
         found = nearest(np.stack([rows[clip.clip_id] for clip in clips]), index)
-        return [(sounds[at, : lengths[at]].astype(np.float32) / 32768, RATE) for at in found]
+        return [(sound_at(int(at)), RATE) for at in found]
 
     return draw
+
+
+def _sounds(state: Mapping[str, Any]) -> "Callable[[int], NDArray[np.float32]]":
+    """Give what reads the sound of a row of the index."""
+    sounds, lengths = state["sounds"].numpy(), state["lengths"].numpy()
+    if not len(sounds) == len(lengths) == len(state["rows"]):
+        raise ValueError("of other lengths")
+    return lambda at: sounds[at, : lengths[at]].astype("float32") / 32768
+
+
+def _scenes(state: Mapping[str, Any], part: Mapping[str, Any]) -> "Callable[[int], NDArray[np.float32]]":
+    """Give what draws the sound of a row of the index, by the number of its scene."""
+    scenes, sound = state["scenes"].tolist(), part["sound"]
+    if len(scenes) != len(state["rows"]):
+        raise ValueError("of other lengths")
+    return lambda at: sound(scenes[at])
 
 
 def _train(training: Training) -> Path:

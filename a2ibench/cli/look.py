@@ -42,7 +42,7 @@ def list_(
     from a2ibench.metrics import metrics
 
     kinds: dict[str, Callable[[], dict[str, str]]] = {
-        "methods": lambda: {name: f"{m.summary} ({m.task})" for name, m in methods().items()},
+        "methods": lambda: {name: f"{m.summary} ({m.task or 'any task'})" for name, m in methods().items()},
         "metrics": lambda: {name: m.summary for name, m in metrics().items()},
         "suites": _suite_summaries,
     }

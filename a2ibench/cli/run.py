@@ -157,7 +157,7 @@ def generate(
     check_folder(run, folder, fresh=fresh)
     with open_workers(workers, ray, device, part) or nullcontext() as executor, progress() as stage:
         where = executor.device(device) if executor else device_of(device)
-        check_units(folder, run.method.task, where, batch_size, clips if part else None)
+        check_units(folder, run.task, where, batch_size, clips if part else None)
         mine = ClipSet(part.of(clips, batch_size), clips.name, clips.task) if part else clips
         check_clips(mine, stage)
         generated = make_images(

@@ -76,7 +76,9 @@ class Tagger:
 def _names(suite: Suite, label_dict: Any, classes: Path | None) -> tuple[str, ...]:
     if label_dict is None:
         # The suite's own network: trained on its world, one class per event.
-        world = import_module(f"a2ibench.suites.{suite.name}.world") if suite.built_in and suite.file.world else None
+        world = (
+            import_module(f"a2ibench.suites.{suite.folder.name}.world") if suite.built_in and suite.file.world else None
+        )
         return tuple(suite.file.labels) or tuple(getattr(world, "LABELS", ()))
     known = read_classes(classes or locate(CLASSES))
     machine_ids = [str(label_dict[key]) for key in sorted(label_dict, key=int)]

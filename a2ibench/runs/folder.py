@@ -81,7 +81,7 @@ def check_folder(run: Run, out: Path, *, fresh: bool = False) -> dict[str, str]:
         As `generate` does.
 
     """
-    place, mark = Place(out, get_task(run.method.task)), out / "run.json"
+    place, mark = Place(out, get_task(run.task)), out / "run.json"
     if place.folder.is_symlink():
         raise A2IBenchError(f"{place.folder} is a link, and a run is kept inside its folder; give another --out.")
     if fresh:

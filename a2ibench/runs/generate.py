@@ -97,8 +97,8 @@ def generate(
 
     """
     check_writable(out)
-    check_units(out, run.method.task, device, batch_size, clips if shard else None, fresh=fresh)
-    place = Place(out, get_task(run.method.task))
+    check_units(out, run.task, device, batch_size, clips if shard else None, fresh=fresh)
+    place = Place(out, get_task(run.task))
     mine = shard.of(clips, batch_size) if shard else in_hash_order(clips)
     settings = settings_of(device, batch_size, clips if shard else None)
     contents = claim(run, mine, place, fresh, whole=shard is None)
@@ -227,7 +227,7 @@ class Generating:
 
     def _make(self, clips: Sequence[Clip], drawing: "_Drawing") -> None:
         """Make the outputs of a unit, then its manifest."""
-        place = Place(self.out, get_task(self.run.method.task))
+        place = Place(self.out, get_task(self.run.task))
         manifest = self._manifest(clips)
         first = drawing(clips)
         again = [clip for clip, output in first if output is None]

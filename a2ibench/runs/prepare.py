@@ -10,6 +10,7 @@ from a2ibench.baselines import get as get_method
 from a2ibench.baselines.base import Method
 from a2ibench.errors import A2IBenchError, unknown
 from a2ibench.suites import Suite
+from a2ibench.tasks import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Run:
     """The suite that the parts are of."""
     own: Mapping[str, Path] = field(default_factory=dict)
     """The user's own weight files, by part."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task: the method's, or the suite's where the method is of every task."""
+        return self.method.task or (self.source.task.name if self.source else DEFAULT)
 
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` keeps."""
@@ -62,7 +68,7 @@ def prepare(
 
     """
     method = get_method(method_name)
-    if method.task != suite.task.name:
+    if method.task not in ("", suite.task.name):
         raise A2IBenchError(
             f"The method {method_name!r} is for the task {method.task}, and the suite {suite.name!r} is of "
             f"{suite.task.name}; choose another suite or method."

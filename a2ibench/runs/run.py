@@ -105,7 +105,7 @@ def run_shard(
 
     """
     if run is not None:
-        check_units(folder, run.method.task, device, batch_size, clips)
+        check_units(folder, run.task, device, batch_size, clips)
     mine = ClipSet(shard.of(clips, batch_size), clips.name, clips.task)
     check_clips(mine, stage)
     if run is not None:

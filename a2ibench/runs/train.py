@@ -77,4 +77,5 @@ def _own_clips(suite: Suite) -> Path:
     from a2ibench.suites.mini.build.clips import training_clips
 
     count = int(suite.file.training["clips"])
-    return training_clips(cache_dir() / f"mini-train-{count}", count)
+    media = [column for column, medium in suite.task.columns.items() if medium != "text"]
+    return training_clips(cache_dir() / f"{suite.name}-train-{count}", count, media)

@@ -34,6 +34,7 @@ def sanity(scorer: Scorer, wanted: Sequence[Metric], afresh: Path | None = None)
             scorer.notes,
             scorer.caution,
             scorer.weights(wanted),
+            scorer.suite.networks if scorer.suite.file.world else "",  # the world's entries may come out of one
             [(m.name, m.version) for m in wanted],
         ]
     )

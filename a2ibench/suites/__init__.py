@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ class Suite:
         drawn: dict[str, dict[str, Path]] = module.drawn_afresh(self, clips, folder)
         return drawn
 
+    @property
+    def networks(self) -> str:
+        """Name all networks that are shipped with the suite: a hash of their hashes; empty where there are none."""
+        sums = self.folder / "weights" / "SHA256SUMS"
+        return sha256_file(sums) if sums.is_file() else ""
+
     def part(self, name: str) -> Part:
         """Get the entry ``[parts.name]`` of the suite file; one that names an `encoder` is that encoder's."""
         if name not in self.file.parts:
@@ -232,6 +239,10 @@ class Suite:
                 lender, of_lender = self.part(part.config["borrows"]).resolve()
                 parts[name]["borrows"] = lender
                 digest = hashlib.sha256(f"{digest} {of_lender}".encode()).hexdigest()
+            if "scenes" in part.config and name not in own:
+                parts[name]["sound"] = partial(
+                    import_module(f"{__name__}.{self.folder.name}").sound_of, part.config["scenes"]
+                )
             hashes[name] = digest
         return parts, hashes
 

@@ -54,6 +54,10 @@ class PartEntry(WeightsEntry):
     """The part whose files complete this one's: two pipelines may share an autoencoder."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The network's configuration; its module checks it."""
+    kind: str | None = None
+    """Which of several networks it is, where a method can do with any: a codec's."""
+    scenes: str | None = None
+    """The split of the suite's world whose scenes the part's files number, instead of keeping their sounds."""
     layers: list[int] | None = None
     """The layers whose outputs are used."""
 

@@ -8,12 +8,14 @@ TASKS = (
         name="video-to-audio",
         summary="a sound for each silent video",
         columns={"video": "video", "audio": "audio"},
-        optional={"onsets": "text"},  # seconds at which something begins, where that is known: for ONSET
+        # Where it is known: the seconds at which something begins (ONSET), and which kinds begin (EVENTS).
+        optional={"onsets": "text", "events": "text"},
         condition="video",
         reference="audio",
         output="audio",
         lead="How good is each method at hearing what it sees, and at the right moment, and is a difference luck?",
         metrics=("FAD", "KL", "IB", "ONSET"),
         aspects={"rel": RELEVANCE, "ovr": QUALITY, "ali": ALIGNMENT},
+        suite="mini-foley",
     ),
 )

@@ -128,9 +128,12 @@ def encode_video(frames: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def training_clips(folder: Path, count: int) -> Path:
-    """Write the first scenes of the training split as a data folder; one that is there is kept if it is whole."""
-    for part in (folder, folder / "audio", folder / "image"):
+def training_clips(folder: Path, count: int, media: Sequence[str] = ("audio", "image")) -> Path:
+    """Write the first scenes of the training split as a data folder; one that is there is kept if it is whole.
+
+    Sounds beside videos are kept as Ogg Vorbis: as WAV they would take most of the folder.
+    """
+    for part in (folder, *(folder / medium for medium in media)):
         sweep(part)
     sums = folder / "sums.json"
     try:
@@ -140,14 +143,15 @@ def training_clips(folder: Path, count: int) -> Path:
     if not whole:
         (folder / "clips.csv").unlink(missing_ok=True)
         scenes = ((f"train-{index:05d}", world.draw_scene("train", index)) for index in range(count))
-        write_scenes(scenes, folder, "wav")
+        write_scenes(scenes, folder, "ogg" if "video" in media else "wav", media)
         write_state(sums, {"files": _sums(folder)})
     return folder
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    files = [folder / "clips.csv", *folder.glob("audio/*.wav"), *folder.glob("image/*.png")]
-    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
+    files = [file for pattern in ("audio/*.wav", "audio/*.ogg", "image/*.png", "video/*.mp4")
+             for file in folder.glob(pattern)]  # fmt: skip
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in (folder / "clips.csv", *files)}
 
 
 test_scenes.__test__ = test_pairs.__test__ = False  # type: ignore[attr-defined]  # no tests, whatever pytest thinks

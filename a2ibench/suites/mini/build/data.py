@@ -41,7 +41,7 @@ class Bank:
 def load_bank(work: Path, split: str, images: int, sounds: int) -> Bank:
     """Open the bank of a split, and draw it first where it is not there yet."""
     scenes = load_scenes(split, max(images, sounds))
-    pixels = _array(
+    pixels = kept_array(
         work / f"{split}-images-{images}.npy",
         (images, world.IMAGE_SIZE, world.IMAGE_SIZE, 3),
         np.uint8,
@@ -57,7 +57,7 @@ def load_scenes(split: str, count: int) -> tuple[world.Scene, ...]:
 
 def load_sounds(work: Path, split: str, count: int) -> NDArray[np.int16]:
     """Open the sounds of the first scenes of a split, ``int16 [count, 48000]``; they are drawn first if need be."""
-    sounds: NDArray[np.int16] = _array(
+    sounds: NDArray[np.int16] = kept_array(
         work / f"{split}-sounds-{count}.npy",
         (count, world.SAMPLES),
         np.int16,
@@ -68,7 +68,7 @@ def load_sounds(work: Path, split: str, count: int) -> NDArray[np.int16]:
 
 def load_videos(work: Path, split: str, count: int) -> NDArray[np.uint8]:
     """Open the videos of the first scenes of a split, ``uint8 [count, 38, 64, 64, 3]``: 467 kB each."""
-    videos: NDArray[np.uint8] = _array(
+    videos: NDArray[np.uint8] = kept_array(
         work / f"{split}-videos-{count}.npy",
         (count, world.FRAMES, world.IMAGE_SIZE, world.IMAGE_SIZE, 3),
         np.uint8,
@@ -77,7 +77,8 @@ def load_videos(work: Path, split: str, count: int) -> NDArray[np.uint8]:
     return videos
 
 
-def _array(path: Path, shape: tuple[int, ...], dtype: Any, make: Callable[[int], Any]) -> Any:
+def kept_array(path: Path, shape: tuple[int, ...], dtype: Any, make: Callable[[int], Any]) -> Any:
+    """Open an array of rows; where it is not there yet, it is made first, row by row."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

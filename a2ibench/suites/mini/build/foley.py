@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from a2ibench.baselines.foleygen.lm import FoleyLm, LmConfig, lm_bytes
 from a2ibench.baselines.foleygen.patches import PatchCodec, train_codebooks
@@ -31,6 +32,7 @@ from a2ibench.suites.mini import world
 from a2ibench.suites.mini.build.data import load_sounds
 from a2ibench.suites.mini.build.fit import fit
 from a2ibench.suites.mini.build.perception import CLIP_MEAN, CLIP_STD, MINI_BEATS, clip_config
+from a2ibench.suites.mini.build.weights import WEIGHTS, write_half, write_sums
 
 SCENES, HELD_OUT, SOUNDS = 4000, 240, 12_000
 STEPS, BATCH, LR = 12_000, 16, 1e-3
@@ -176,6 +178,15 @@ class FoleyBuild:
         write_bytes(file, lm_bytes(network, half=True))
         return file
 
+    def ship_others(self, folder: Path) -> None:
+        """Write the codec, and the index of nearest-video over the same training scenes: rows and scenes' numbers."""
+        write_half(folder / "codec.safetensors", self.codec().state_dict())
+        rows = torch.from_numpy(self.features("train", self.scenes).astype(np.float32))
+        rows = nn.functional.normalize(nn.functional.normalize(rows, dim=2).mean(1), dim=1)
+        told = {"config": json.dumps({"seconds": world.SECONDS, "frame_rate": world.FRAME_RATE})}
+        state = {"rows": rows.half(), "scenes": torch.arange(len(rows), dtype=torch.int32)}
+        write_bytes(folder / "nearest-video.safetensors", save(state, told))
+
 
 _Figure = Callable[[], float]
 
@@ -254,6 +265,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     build = FoleyBuild(arguments.work, arguments.mini, arguments.scenes)
+    build.ship_others(WEIGHTS)
+    write_sums()
     for attention in arguments.attention:
         network = build.train(attention, arguments.steps)
         build.ship(network, arguments.work / "foleygen")

@@ -49,7 +49,7 @@ class Build:
             if self.only in (None, name):
                 getattr(self, "make_" + name.replace("-", "_"))()
                 weights.write_sums()
-                write_text(weights.WEIGHTS / "CARD.md", weights.card(self.work, NETS))
+                weights.write_card(self.work, NETS)
             if name == until:
                 break
         return self.missed

@@ -44,18 +44,28 @@ def write_sums() -> None:
     write_text(WEIGHTS / "SHA256SUMS", "".join(lines))
 
 
-def card(work: Path, names: Iterable[str]) -> str:
-    """The model card: sizes, times, and the figures with their floors, of the networks made so far."""
-    lines = [
-        "# The weights of the mini suite",
-        "",
-        "Made by `python -m a2ibench.suites.mini.build` from seeds; MIT licence. They know only the mini world.",
-        "Figures are of the validation split (480 scenes), which no network saw. Minutes are of one thread of a",
-        "machine that others used at the same time.",
-        "",
-        "| network | KB | minutes | figure | measured | floor |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+_INTRO = """# The weights of the mini suite
+
+Made by `python -m a2ibench.suites.mini.build` from seeds, the judges of sounds by `… .build.judges`; MIT licence. They
+know only the mini world. Figures are of the validation split (480 scenes), which no network saw. Minutes are of one
+thread of a machine that others used at the same time.
+"""
+_SECTIONS = {"images": "Images", "judges": "Judges of sounds"}
+
+
+def write_card(work: Path, names: Iterable[str], section: str = "images") -> None:
+    """Write one section of the model card, ``CARD.md``, from the figures in a work folder; the others stay."""
+    file = WEIGHTS / "CARD.md"
+    parts = file.read_text(encoding="utf-8").split("\n## ")[1:] if file.exists() else []
+    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
+    kept[_SECTIONS[section]] = table(work, names)
+    told = [f"\n## {title}\n\n{kept[title]}\n" for title in _SECTIONS.values() if title in kept]
+    write_text(file, _INTRO + "".join(told))
+
+
+def table(work: Path, names: Iterable[str]) -> str:
+    """Sizes, times, and the figures with their floors, of the networks made so far."""
+    lines = ["| network | KB | minutes | figure | measured | floor |", "| --- | --- | --- | --- | --- | --- |"]
     for name in names:
         kept = work / f"{name}.figures.json"
         path = WEIGHTS / name if (WEIGHTS / name).is_dir() else WEIGHTS / f"{name}.safetensors"
@@ -67,4 +77,4 @@ def card(work: Path, names: Iterable[str]) -> str:
         minutes = sum(float(file.read_text()) for file in timed if file.exists()) / 60
         for what, (figure, floor) in json.loads(kept.read_text()).items():
             lines.append(f"| {name} | {size} | {minutes:.0f} | {what} | {figure:.3f} | {floor:g} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
