@@ -1,8 +1,8 @@
 """``python -m a2ibench.suites.mini.build.seeds``: how far trainings of other seeds lie apart, on the test split.
 
 For seeds 1 and 2, with the suite's settings: AudioToken for the shipped Stable Diffusion; then the denoiser of Stable
-Diffusion, and AudioToken for that. The scores of `audiotoken` and `sd-text` with them stand, beside those of the shipped
-ones (seed 0), in ``seeds.json``. Nothing is chosen by them. Goes on where it was stopped.
+Diffusion, and AudioToken for that. The scores of `audiotoken` and `sd-text` with them stand, beside those of the
+shipped ones (seed 0), in ``seeds.json``. Nothing is chosen by them. Goes on where it was stopped.
 """
 
 import argparse
