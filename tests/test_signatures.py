@@ -189,10 +189,10 @@ def test_a_copy_of_a_built_in_suite_is_not_that_suite(tmp_path):
     mini = load_suite("mini")
     (tmp_path / "suite.toml").write_text((mini.folder / "suite.toml").read_text())
     copy = load_suite(str(tmp_path / "suite.toml"))
-    assert mini.id == "mini@1"
-    assert copy.id.startswith("mini@1.")
-    assert mini.setting(mini.clips()) == "mini@1"
-    assert mini.setting(mini.clips()[:12]) == f"mini@1+{mini.clips()[:12].digest[:12]}"
+    assert mini.id == "mini@2"
+    assert copy.id.startswith("mini@2.")
+    assert mini.setting(mini.clips()) == "mini@2"
+    assert mini.setting(mini.clips()[:12]) == f"mini@2+{mini.clips()[:12].digest[:12]}"
 
 
 def test_the_published_classifiers_transforms_are_signed():

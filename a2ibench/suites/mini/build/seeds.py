@@ -7,11 +7,12 @@ shipped ones (seed 0), in ``seeds.json``. Nothing is chosen by them. Goes on whe
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 
-from a2ibench.api import evaluation
 from a2ibench.files import write_text
 from a2ibench.suites.mini.build import generators, stable_diffusion
 from a2ibench.suites.mini.build.stages import Build
@@ -42,9 +43,11 @@ def diffusion(build: Build, seed: int, folder: Path) -> Path:
 
 
 def scored(method: str, weights: dict[str, Path], folder: Path) -> dict[str, float]:
-    """Score a method with these weights on the test split."""
-    result = evaluation(method, "mini", weights=weights, out=folder, device="cpu").result
-    return {score.metric: score.value for score in result.scores}
+    """Score a method with these weights on the test split, by the command that users have."""
+    own = [word for part, file in weights.items() for word in ("--weights", f"{part}={file}")]
+    command = [sys.executable, "-m", "a2ibench", "eval", "--method", method, "--out", str(folder), *own, "--json"]
+    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return {score["metric"]: score["value"] for score in told["scores"]}
 
 
 def main() -> None:
