@@ -203,7 +203,7 @@ class Judges:
             (named == torch.tensor([scene.kind for scene in self.scenes("validation", HELD_OUT)])).float().mean()
         )
 
-    def train_detector(self, count: int = 1500, steps: int = 600) -> nn.Module:
+    def train_detector(self, count: int = 1500, steps: int = 4000) -> nn.Module:
         """The detector, by when which kind begins, on scenes of one kind and of two."""
         torch.manual_seed(SEED + 2)
         network = detector.Detector(KINDS, SETTINGS["detector"]["width"])
