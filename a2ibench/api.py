@@ -323,7 +323,7 @@ def compare(*results: Result | str | Path, metrics: Sequence[str] | None = None)
     >>> pairs = compare(board / "audiotoken", board / "sd-text", metrics=["AIS"])
     >>> pairs.frame()[["first", "second", "metric", "difference"]].round(1)
             first   second metric  difference
-    0  audiotoken  sd-text    AIS         7.4
+    0  audiotoken  sd-text    AIS        11.6
 
     """
     loaded = tuple(each if isinstance(each, Result) else load_result(each) for each in results)
