@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -102,9 +103,9 @@ def write_tests() -> None:
     write_scenes(test_pairs().items(), TEST.with_name("test-two"), "ogg", ("audio",))
 
 
-def write_sound(file: Path, wave: NDArray[np.float32]) -> None:
+def write_sound(file: Path | BinaryIO, wave: NDArray[np.float32]) -> None:
     """Write a sound; Ogg Vorbis at a middling quality, 13 kB for three seconds."""
-    if file.suffix == ".ogg":
+    if not isinstance(file, Path) or file.suffix == ".ogg":
         soundfile.write(file, wave, world.SAMPLE_RATE, format="OGG", subtype="VORBIS", compression_level=0.9)
     else:
         soundfile.write(file, wave, world.SAMPLE_RATE)
