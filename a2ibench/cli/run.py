@@ -203,6 +203,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin again.")
     ] = True,
+    weights: WeightsOption = None,
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as validate_every=500 or recipe=authors."),
@@ -229,6 +230,7 @@ def train(
             data,
             out,
             settings={"seed": seed, **pairs(options), **{k: v for k, v in chosen.items() if v is not None}},
+            weights=paths(weights),
             device=where,
             checkpoint_every=checkpoint_every,
             fresh=not resume,
@@ -239,4 +241,5 @@ def train(
     else:
         console().print(str(file), highlight=False)
         part = methods()[method].trains
-        note(f"Use it: a2ibench eval --method {method} --weights {part}={file} --out {file.parent / 'eval'}")
+        own = "".join(f" --weights {name}={path}" for name, path in paths(weights).items())
+        note(f"Use it: a2ibench eval --method {method}{own} --weights {part}={file} --out {file.parent / 'eval'}")
