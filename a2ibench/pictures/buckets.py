@@ -10,15 +10,18 @@ from a2ibench.errors import A2IBenchError
 from a2ibench.media.image import save_image
 from a2ibench.metrics import metrics
 from a2ibench.metrics.frequency import Bucket, read_buckets
-from a2ibench.results import Result, Score
+from a2ibench.results import Clips, Result, Score
 from a2ibench.tasks import tasks
 
 FEW = 10
 """A bucket with fewer clips is drawn hollow, and called few."""
 MOST = 8
 """Lines of methods that a picture holds."""
-AXES = {"tail": "examples of the kind in training", "many": "events that the caption names"}
-"""What the buckets are of, by the ending of a metric's name."""
+AXES = {
+    "tail": ("how often the kind occurs in training", "examples of the kind in training"),
+    "many": ("how many events are named", "events that the caption names"),
+}
+"""By the ending of a metric's name: what scores are told apart by, and what the buckets count."""
 _EDGES = re.compile(r"\|edges:(\d{1,9}(?:,\d{1,9}){0,19})(?:\||$)")
 _NAME = re.compile(r"(.+)[.-](tail|many)")
 
@@ -42,6 +45,7 @@ class Plot:
     """The metric that tells of the drop, as CLAP.tail."""
     base: str
     """The metric whose scores are shown, as CLAP."""
+    by: str
     axis: str
     unit: str
     digits: int
@@ -59,7 +63,7 @@ class Plot:
     @property
     def title(self) -> str:
         """What is shown."""
-        return f"{self.base} by {self.axis}"
+        return f"{self.base} by {self.by}"
 
     @property
     def names(self) -> list[str]:
@@ -137,11 +141,8 @@ def plots(
         base = known[named[1]]
         digits = base.digits if base.digits is not None else 1 if base.unit == "%" else 2
         shown = (*lines[:MOST], *beside)
-        found.append(
-            Plot(
-                name, base.name, AXES[named[2]], base.unit, digits, base.higher_is_better, shown, len(lines[MOST:])
-            )  # fmt: skip
-        )
+        axis = AXES[named[2]]
+        found.append(Plot(name, base.name, *axis, base.unit, digits, base.higher_is_better, shown, len(lines[MOST:])))
     return found
 
 
@@ -160,12 +161,19 @@ def _line(name: str, result: Result, head: Score, edges: Sequence[int], held: bo
     return Line(name, buckets, (score.value, low, high), held)
 
 
-def write_plots(folder: Path, found: Sequence[Plot], subtitle: str) -> None:
-    """Draw plots into a folder, each as PNG named as its metric; pictures of before that are no more are deleted."""
+def subtitle(suite: str, clips: Clips | None) -> str:
+    """Say of which suite and clips a plot is."""
+    return suite if clips is None else f"{suite} · {clips.n:,} clips"
+
+
+def write_plots(folder: Path, found: Sequence[Plot], told: str, *, replace: bool = False) -> None:
+    """Draw plots into a folder, each as PNG named as its metric; `replace` deletes those of before that are no more."""
     from a2ibench.pictures.lines import line_picture
 
     for plot in found:
-        save_image(folder / plot.file, line_picture(plot, subtitle))
+        save_image(folder / plot.file, line_picture(plot, told))
+    if not replace:
+        return
     kept = {plot.file for plot in found}
     for name in metrics():
         if _NAME.fullmatch(name) and f"{name}.png" not in kept:

@@ -16,7 +16,8 @@ _FINE = 3  # lines are drawn so many times as large, then made smaller: smooth
 _STEP = 34  # between two names
 # Told apart by the colour-blind, and each with a mark of its own.
 _COLOURS = (
-    (28, 92, 160), (204, 92, 20), (0, 128, 104), (158, 42, 112), (120, 116, 20), (84, 160, 214), (122, 62, 34), (70, 70, 80),
+    (28, 92, 160), (204, 92, 20), (0, 128, 104), (158, 42, 112),
+    (120, 116, 20), (84, 160, 214), (122, 62, 34), (70, 70, 80),
 )  # fmt: skip
 
 Point = tuple[float, float]
@@ -50,7 +51,7 @@ def line_picture(plot: Plot, subtitle: str = "") -> Image.Image:
     for tick in ticks:
         y = at(0, tick)[1]
         pen.line(_fine((_LEFT, y), (_RIGHT, y)), FAINT, 2 * _FINE)
-    reach = min(10.0, 0.5 * room / max(1, len(plot.lines)))
+    reach = min(16.0, 0.6 * room / len(plot.lines))
     for index, line in reversed(list(enumerate(plot.lines))):
         shift = (index - (len(plot.lines) - 1) / 2) * reach
         _draw(pen, line, _colour(index, line), index, lambda place, value, s=shift: at(place, value, s))
@@ -154,7 +155,8 @@ def _heading(draw: ImageDraw.ImageDraw, plot: Plot, subtitle: str) -> None:
         told.append(f"{plot.left_out} more not shown")
     draw.text((MARGIN, 94), fit(" · ".join(each for each in told if each), 20, room), GREY, font(20), anchor="lt")
     unit = f"{plot.base} ({plot.unit})" if plot.unit else plot.base
-    draw.text((_LEFT - 16, _TOP - 34), unit, INK, font(22), anchor="ls")
+    # The font has no such sign.
+    draw.text((_LEFT - 16, _TOP - 34), unit.replace("×", "x"), INK, font(22), anchor="ls")
 
 
 def _places(draw: ImageDraw.ImageDraw, plot: Plot, room: float) -> None:
