@@ -43,7 +43,8 @@ def compare(
 def _draw(results: "list[Result]", titles: list[str], metrics: list[str] | None, folder: Path) -> None:
     """Draw the results' scores by bucket into a folder, and name the files."""
     from a2ibench.files import check_writable
-    from a2ibench.pictures.buckets import plots, subtitle, write_plots
+    from a2ibench.pictures.buckets import plots, subtitle
+    from a2ibench.pictures.lines import write_plots
 
     found = plots(list(zip(titles, results, strict=True)))
     found = [plot for plot in found if not metrics or plot.metric in metrics]

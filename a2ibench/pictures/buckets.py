@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from pathlib import Path
 
 from a2ibench.errors import A2IBenchError
-from a2ibench.media.image import save_image
 from a2ibench.metrics import metrics
 from a2ibench.metrics.frequency import Bucket, read_buckets
 from a2ibench.results import Clips, Result, Score
@@ -23,7 +21,8 @@ AXES = {
 }
 """By the ending of a metric's name: what scores are told apart by, and what the buckets count."""
 _EDGES = re.compile(r"\|edges:(\d{1,9}(?:,\d{1,9}){0,19})(?:\||$)")
-_NAME = re.compile(r"(.+)[.-](tail|many)")
+NAMED = re.compile(r"(.+)[.-](tail|many)")
+"""The names of metrics of buckets."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ class Plot:
     lines: tuple[Line, ...]
     left_out: int = 0
     """Methods beyond `MOST`."""
+    summary: str = ""
+    """What the drop says."""
 
     @property
     def file(self) -> str:
@@ -130,7 +131,7 @@ def plots(
     known = metrics()
     found = []
     for name, head in heads.items():
-        named, edges = _NAME.fullmatch(name), _EDGES.search(head.signature)
+        named, edges = NAMED.fullmatch(name), _EDGES.search(head.signature)
         if named is None or edges is None or name not in known or named[1] not in known:
             continue
         steps = [int(edge) for edge in edges[1].split(",")]
@@ -142,8 +143,9 @@ def plots(
         digits = base.digits if base.digits is not None else 1 if base.unit == "%" else 2
         shown = (*lines[:MOST], *beside)
         axis = AXES[named[2]]
-        found.append(Plot(name, base.name, *axis, base.unit, digits, base.higher_is_better, shown, len(lines[MOST:])))
-    return found
+        told = (base.unit, digits, base.higher_is_better, shown, len(lines[MOST:]), known[name].summary)
+        found.append(Plot(name, base.name, *axis, *told))
+    return sorted(found, key=lambda plot: [each[0] for each in AXES.values()].index(plot.by))
 
 
 def _line(name: str, result: Result, head: Score, edges: Sequence[int], held: bool = False) -> Line | None:
@@ -164,17 +166,3 @@ def _line(name: str, result: Result, head: Score, edges: Sequence[int], held: bo
 def subtitle(suite: str, clips: Clips | None) -> str:
     """Say of which suite and clips a plot is."""
     return suite if clips is None else f"{suite} · {clips.n:,} clips"
-
-
-def write_plots(folder: Path, found: Sequence[Plot], told: str, *, replace: bool = False) -> None:
-    """Draw plots into a folder, each as PNG named as its metric; `replace` deletes those of before that are no more."""
-    from a2ibench.pictures.lines import line_picture
-
-    for plot in found:
-        save_image(folder / plot.file, line_picture(plot, told))
-    if not replace:
-        return
-    kept = {plot.file for plot in found}
-    for name in metrics():
-        if _NAME.fullmatch(name) and f"{name}.png" not in kept:
-            (folder / f"{name}.png").unlink(missing_ok=True)

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import floor, isnan, log10
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from a2ibench.pictures.buckets import FEW, Line, Plot
+from a2ibench.media.image import save_image
+from a2ibench.metrics import metrics
+from a2ibench.pictures.buckets import FEW, NAMED, Line, Plot
 from a2ibench.pictures.sheets import FAINT, GREY, INK, MARGIN, PAPER, fit, font
 
 _WIDTH, _HEIGHT = 1600, 900
@@ -70,6 +73,18 @@ def line_picture(plot: Plot, subtitle: str = "") -> Image.Image:
         name, colour = plot.lines[index].name, _colour(index, plot.lines[index])
         draw.text((_NAMES + 8, height), fit(name, 22, _WIDTH - _NAMES - 24), colour, font(22), anchor="lm")
     return sheet
+
+
+def write_plots(folder: Path, found: Sequence[Plot], told: str, *, replace: bool = False) -> None:
+    """Draw plots into a folder, each as PNG named as its metric; `replace` deletes those of before that are no more."""
+    for plot in found:
+        save_image(folder / plot.file, line_picture(plot, told))
+    if not replace:
+        return
+    kept = {plot.file for plot in found}
+    for name in metrics():
+        if NAMED.fullmatch(name) and f"{name}.png" not in kept:
+            (folder / f"{name}.png").unlink(missing_ok=True)
 
 
 def _scale(plot: Plot) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from a2ibench.clips import ClipSet
 from a2ibench.media.image import save_image
 from a2ibench.metrics import Metric
-from a2ibench.pictures.buckets import plots, subtitle, write_plots
+from a2ibench.pictures.buckets import plots, subtitle
+from a2ibench.pictures.lines import write_plots
 from a2ibench.pictures.sheets import contact_sheet
 from a2ibench.progress import Advance, Stage, silent
 from a2ibench.results import Result

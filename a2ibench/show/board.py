@@ -32,8 +32,9 @@ def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | No
     """
     from a2ibench.board.lock import board_lock
     from a2ibench.files import check_writable
-    from a2ibench.pictures.buckets import subtitle, write_plots
+    from a2ibench.pictures.buckets import subtitle
     from a2ibench.pictures.gallery import MOST_CLIPS, write_clips
+    from a2ibench.pictures.lines import write_plots
     from a2ibench.show.buckets import board_plots
     from a2ibench.show.pages.board import board_page
     from a2ibench.show.tables import csv_table, latex_table, markdown_page

@@ -146,7 +146,7 @@ def markdown_page(board: Board, ranked: Ranked, metric: str | None) -> str:
     if remarks:
         lines.append("")
     for plot in board_plots(board, ranked[metric] if metric else ()):
-        lines += [f"![{markdown_text(plot.alt)}]({plot.file})", ""]
+        lines += [f"![{markdown_text(plot.title)}]({plot.file})", ""]
     if metric is not None:
         lines += ["## How to read it", "", _LEGEND.format(metric=markdown_text(metric))]
         lines += ["The columns' signatures; what has another one is never in the same column:", ""]

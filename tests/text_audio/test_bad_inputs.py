@@ -65,8 +65,14 @@ def test_an_empty_caption_is_one_sentence_that_names_the_clip(run_cli, suite, ne
     assert "caption" in refused.sentence
 
 
-def test_a_caption_of_two_thousand_words_is_cut_and_warned_of(run_cli, suite, networks, tmp_path):
+def test_a_caption_of_two_thousand_words_is_refused_and_a_long_one_cut_and_warned_of(
+    run_cli, suite, networks, tmp_path
+):
     spoil(suite.parent / "test", caption="a bell rings " * 667)
+    refused = generate(run_cli, suite, networks)
+    assert refused.code == 2
+    assert "too long; give 1 to 2000" in refused.sentence
+    spoil(suite.parent / "test", caption="a bell rings " * 150)
     done = generate(run_cli, suite, networks)
     assert done.code == 0, done.err
     assert "tokens, and 30 are read" in done.err

@@ -18,13 +18,14 @@ def on_page(found: Sequence[Plot], told: str) -> list[dict[str, Any]]:
             "picture": data_uri("image/webp", _webp(plot, told)),
             "alt": plot.alt,
             "axis": plot.axis,
+            "drop": plot.summary,
             "heads": [(name, plot.clips(place)) for place, name in enumerate(plot.names)],
             "rows": [
                 {
                     "name": line.name,
                     "held": line.held,
-                    "cells": [plot.cell(bucket) for bucket in line.buckets],
-                    "drop": plot.drop(line),
+                    # The score, and its interval below it.
+                    "cells": [each.partition(" ") for each in (*map(plot.cell, line.buckets), plot.drop(line))],
                 }
                 for line in plot.lines
             ],
