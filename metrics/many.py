@@ -18,7 +18,11 @@ _EVENTS = "events/events"
 
 
 def by_events(
-    values: AnyArray, named: Sequence[AnyArray], *, edges: Sequence[int] = EDGES, higher_is_better: bool = True
+    values: AnyArray,
+    named: Sequence[AnyArray] | AnyArray,
+    *,
+    edges: Sequence[int] = EDGES,
+    higher_is_better: bool = True,
 ) -> ByFrequency:
     """Average per-clip values over the clips of each bucket of the number of named events.
 

@@ -142,9 +142,21 @@ def plots(
         base = known[named[1]]
         digits = base.digits if base.digits is not None else 1 if base.unit == "%" else 2
         shown = (*lines[:MOST], *beside)
-        axis = AXES[named[2]]
-        told = (base.unit, digits, base.higher_is_better, shown, len(lines[MOST:]), known[name].summary)
-        found.append(Plot(name, base.name, *axis, *told))
+        by, axis = AXES[named[2]]
+        found.append(
+            Plot(
+                metric=name,
+                base=base.name,
+                by=by,
+                axis=axis,
+                unit=base.unit,
+                digits=digits,
+                higher_is_better=base.higher_is_better,
+                lines=shown,
+                left_out=len(lines[MOST:]),
+                summary=known[name].summary,
+            )
+        )
     return sorted(found, key=lambda plot: [each[0] for each in AXES.values()].index(plot.by))
 
 

@@ -1,6 +1,7 @@
 """The picture of scores in buckets: a line for each method, with intervals."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import floor, isnan, log10
 from pathlib import Path
@@ -57,7 +58,7 @@ def line_picture(plot: Plot, subtitle: str = "") -> Image.Image:
     reach = min(16.0, 0.6 * room / len(plot.lines))
     for index, line in reversed(list(enumerate(plot.lines))):
         shift = (index - (len(plot.lines) - 1) / 2) * reach
-        _draw(pen, line, _colour(index, line), index, lambda place, value, s=shift: at(place, value, s))
+        _draw(pen, line, _colour(index, line), index, partial(at, shift=shift))
     ends = _ends(plot, at)
     for index, y, height in ends:
         pen.line(_fine((_RIGHT + 8, y), (_NAMES - 26, height)), FAINT, 2 * _FINE)
@@ -171,7 +172,7 @@ def _heading(draw: ImageDraw.ImageDraw, plot: Plot, subtitle: str) -> None:
     draw.text((MARGIN, 94), fit(" · ".join(each for each in told if each), 20, room), GREY, font(20), anchor="lt")
     unit = f"{plot.base} ({plot.unit})" if plot.unit else plot.base
     # The font has no such sign.
-    draw.text((_LEFT - 16, _TOP - 34), unit.replace("×", "x"), INK, font(22), anchor="ls")
+    draw.text((_LEFT - 16, _TOP - 34), unit.replace("×", " x "), INK, font(22), anchor="ls")
 
 
 def _places(draw: ImageDraw.ImageDraw, plot: Plot, room: float) -> None:
