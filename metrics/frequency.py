@@ -29,6 +29,7 @@ EDGES = (0, 1, 10, 30, 50, 100, 500)
 RESAMPLES = 2_000
 FEWEST = 100
 """Clips that a bucket needs for a metric of sets."""
+_LARGEST = 1e9  # no score reaches it
 
 
 class Bucket(NamedTuple):
@@ -328,17 +329,48 @@ def _drop_of(metric: Metric, edges: Sequence[int]) -> Callable[[Features], SetSt
         )
         if found.drop is None:
             raise UndefinedError("the clips' kinds are all in one bucket of frequency")
-        extra: dict[str, float] = {}
-        for bucket in found.buckets:
-            low, high = bucket.interval
-            parts = {"": bucket.value, " low": low, " high": high, " n": bucket.n, " kinds": bucket.kinds}
-            extra |= {f"{bucket.name}{part}": float(number) for part, number in parts.items() if number == number}
-        for title, drop in (("drop", found.drop), ("unseen drop", found.unseen)):
-            if drop is not None and drop.low == drop.low:
-                extra |= {title: drop.value, f"{title} low": drop.low, f"{title} high": drop.high}
-        return SetStatistic(found.drop.value, found.drop.stderr, extra)
+        return SetStatistic(found.drop.value, found.drop.stderr, told(found))
 
     return statistic
+
+
+def told(found: ByFrequency) -> dict[str, float]:
+    """Write the buckets and the drops down as the numbers behind a score; `read_buckets` reads them."""
+    extra: dict[str, float] = {}
+    for bucket in found.buckets:
+        low, high = bucket.interval
+        parts = {"": bucket.value, " low": low, " high": high, " n": bucket.n, " kinds": bucket.kinds or nan}
+        extra |= {f"{bucket.name}{part}": float(number) for part, number in parts.items() if number == number}
+    for title, drop in (("drop", found.drop), ("unseen drop", found.unseen)):
+        if drop is not None and drop.low == drop.low:
+            extra |= {title: drop.value, f"{title} low": drop.low, f"{title} high": drop.high}
+    return extra
+
+
+def read_buckets(extra: Mapping[str, float], edges: Sequence[int]) -> tuple[Bucket, ...]:
+    """Read the buckets that `told` wrote down: all of these edges, NaN and no clips where a bucket is not told of.
+
+    Numbers that are none, or absurdly large, count as not told: a result may be a stranger's.
+
+    Raises
+    ------
+    A2IBenchError
+        If the edges do not rise.
+
+    """
+    check_edges(edges)
+
+    def number(key: str) -> float:
+        value = extra.get(key, nan)
+        return value if abs(value) <= _LARGEST else nan
+
+    def bucket(low: int, high: float) -> Bucket:
+        name = Bucket(low, high, 0, 0, nan, (nan, nan)).name
+        kinds, n = (max(0, int(x)) if (x := number(f"{name} {what}")) == x else 0 for what in ("kinds", "n"))
+        ends = (number(f"{name} low"), number(f"{name} high"))
+        return Bucket(low, high, kinds, n, number(name), ends if ends[0] <= ends[1] else (nan, nan))
+
+    return tuple(bucket(low, high) for low, high in zip(edges, (*edges[1:], inf), strict=True))
 
 
 def tail_metric(metric: Metric, edges: Sequence[int] = EDGES) -> Metric:

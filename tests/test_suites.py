@@ -2,9 +2,13 @@
 
 import pytest
 
+from a2ibench.baselines import methods
+from a2ibench.encoders import get as get_encoder
 from a2ibench.errors import A2IBenchError
+from a2ibench.scoring.scorer import chosen_metrics, encoders_of
 from a2ibench.suites import default_suite, load_suite, suites
 from a2ibench.tasks import tasks
+from a2ibench.weights.entries import published
 
 
 @pytest.mark.parametrize("name", suites())
@@ -66,6 +70,22 @@ def test_every_task_of_ours_that_has_a_suite_names_one_of_that_task():
     for task in tasks().values():
         if task.suite:
             assert load_suite(default_suite(task.name)).task is task
+
+
+@pytest.mark.parametrize("name", ["audiocaps", "vggsound-foley"])
+def test_a_suite_of_published_networks_names_all_that_its_task_needs(name):
+    """Each part is published, or the suite says why it is not and what to do; so is each network of the metrics."""
+    suite = load_suite(name)
+    for method in (each for each in methods().values() if each.task == suite.task.name):
+        never = suite.unpublished(method.name, method.parts) or ""
+        assert "brings no" not in never
+        assert not never or "give" in never
+    for encoder in encoders_of(chosen_metrics(None, suite.task)):
+        kind = get_encoder(encoder)
+        assert not kind.has_weights or (kind.entry or encoder) in suite.file.encoders
+    used = {entry.checkpoint for entry in (*suite.file.parts.values(), *suite.file.encoders.values())} - {None}
+    assert used <= set(published())
+    assert not suite.brings_clips
 
 
 def test_suites_are_called_as_their_files():

@@ -239,7 +239,8 @@ def _rendered(folder: Path, clips: "ClipSet | None", metric: str | None) -> None
     from a2ibench.show.board import write_board
 
     write_board(folder, metric=metric, clips=clips)
-    for name in ("README.md", "leaderboard.csv", "leaderboard.tex", "index.html"):
+    plots = sorted(file.name for file in folder.glob("*.png"))
+    for name in ("README.md", "leaderboard.csv", "leaderboard.tex", "index.html", *plots):
         _say(str(folder / name))
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a2ibench.cli.shared import JsonOption, app, console, print_json
+from a2ibench.cli.shared import JsonOption, app, console, note, print_json
+from a2ibench.errors import A2IBenchError
+
+if TYPE_CHECKING:
+    from a2ibench.results import Result
 
 
 @app.command(epilog="Example: [bold]a2ibench compare runs/mini/audiotoken runs/mini/sd-text[/bold]")
@@ -15,6 +19,9 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another one, on the same clips.")],
     more: Annotated[list[Path] | None, typer.Argument(help="And more: every pair is compared.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="A folder for plots of scores by bucket, as of CLAP.tail.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Is A better than B? Paired differences on the same clips, with intervals and p-values (Holm over all of them)."""
@@ -24,11 +31,29 @@ def compare(
     paths = (first, second, *(more or ()))
     results = [Result.load(path / "result.json" if path.is_dir() else path) for path in paths]
     comparisons = compare_results(results, metric)
+    if pictures is not None:
+        _draw(results, comparison_titles(results, paths), metric, pictures)
     if as_json:
         methods = [{"method": result.method, "path": str(path)} for result, path in zip(results, paths, strict=True)]
         print_json({"methods": methods, "comparisons": [each.model_dump() for each in comparisons]})
     else:
         console().print(comparison_report(comparison_titles(results, paths), comparisons))
+
+
+def _draw(results: "list[Result]", titles: list[str], metrics: list[str] | None, folder: Path) -> None:
+    """Draw the results' scores by bucket into a folder, and name the files."""
+    from a2ibench.files import check_writable
+    from a2ibench.pictures.buckets import plots, subtitle
+    from a2ibench.pictures.lines import write_plots
+
+    found = plots(list(zip(titles, results, strict=True)))
+    found = [plot for plot in found if not metrics or plot.metric in metrics]
+    if not found:
+        raise A2IBenchError("No plot can be drawn: these results have no score by bucket (CLAP.tail, CLAP.many).")
+    check_writable(folder)
+    write_plots(folder, found, subtitle(results[0].suite, results[0].clips))
+    for plot in found:
+        note(str(folder / plot.file))
 
 
 @app.command("list", epilog="Example: [bold]a2ibench list metrics[/bold]")

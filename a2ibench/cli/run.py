@@ -72,6 +72,7 @@ def eval(
         raise A2IBenchError("Give either --method NAME or --outputs DIR; `a2ibench list` names the methods.")
     from a2ibench.api import evaluate_shard, evaluation
     from a2ibench.baselines import get as get_method
+    from a2ibench.pictures.buckets import plots
     from a2ibench.show.terminal import score_report
     from a2ibench.tasks import get as get_task
 
@@ -92,7 +93,8 @@ def eval(
         print_json(done.result.model_dump())
         return
     console().print(score_report([done.result], done.sanity))
-    held = f"  {get_task(done.result.task).folder}/ items.csv result.json contact.png" if done.run else ""
+    drawn = " ".join(["contact.png", *(plot.file for plot in plots([(done.result.method, done.result)]))])
+    held = f"  {get_task(done.result.task).folder}/ items.csv result.json {drawn}" if done.run else ""
     console().print(f"{done.folder}{os.sep}{held}", highlight=False)
     note(f"Done in {time.perf_counter() - began:.0f} s.")
     if done.result.caution and data is not None and outputs is not None:
@@ -203,6 +205,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint, or begin again.")
     ] = True,
+    weights: WeightsOption = None,
     options: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as validate_every=500 or recipe=authors."),
@@ -229,6 +232,7 @@ def train(
             data,
             out,
             settings={"seed": seed, **pairs(options), **{k: v for k, v in chosen.items() if v is not None}},
+            weights=paths(weights),
             device=where,
             checkpoint_every=checkpoint_every,
             fresh=not resume,
@@ -239,4 +243,5 @@ def train(
     else:
         console().print(str(file), highlight=False)
         part = methods()[method].trains
-        note(f"Use it: a2ibench eval --method {method} --weights {part}={file} --out {file.parent / 'eval'}")
+        own = "".join(f" --weights {name}={path}" for name, path in paths(weights).items())
+        note(f"Use it: a2ibench eval --method {method}{own} --weights {part}={file} --out {file.parent / 'eval'}")

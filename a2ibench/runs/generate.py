@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from a2ibench.baselines.base import image_seed
 from a2ibench.clips import Clip, ClipSet
 from a2ibench.encoders.threads import computing_threads, fixed_threads
 from a2ibench.errors import A2IBenchError, A2IBenchNote, A2IBenchWarning
 from a2ibench.files import check_space, check_writable
+from a2ibench.media.audio import SILENCE
 from a2ibench.progress import Advance
 from a2ibench.runs.executors import Executor, perform
 from a2ibench.runs.folder import Place, claim, contents_of
@@ -21,6 +24,7 @@ from a2ibench.tasks import get as get_task
 from a2ibench.text import plain, some
 
 _LEAST_BYTES = 4096  # a block: the smallest image takes one
+_NONE = "not finite, or silent"
 
 
 class Generated(NamedTuple):
@@ -29,7 +33,7 @@ class Generated(NamedTuple):
     files: dict[str, Path]
     """The image of each clip, by clip id."""
     retried: tuple[str, ...]
-    """Clips whose first image was none (NaN): theirs is of another seed."""
+    """Clips whose first image was none (NaN, or a silent sound): theirs is of another seed."""
     failed: tuple[str, ...]
     """Clips for which that one was none either, or that killed every worker that tried."""
     reasons: Mapping[str, str] = {}
@@ -43,13 +47,13 @@ class Generated(NamedTuple):
         """Say in sentences what a reader of the scores must know."""
         found = []
         if self.retried:
-            found.append(f"Made again with another seed, since the first one was not finite: {some(self.retried, 5)}.")
+            found.append(f"Made again with another seed, since the first one was {_NONE}: {some(self.retried, 5)}.")
         by_reason: dict[str, list[str]] = {}
         for clip_id in self.failed:
             by_reason.setdefault(self.reasons.get(clip_id, NOT_FINITE), []).append(clip_id)
         for reason, clips in by_reason.items():
             if reason == NOT_FINITE:
-                found.append(f"Failed twice (not finite), and counted as missing: {some(clips, 5)}.")
+                found.append(f"Failed twice ({_NONE}), and counted as missing: {some(clips, 5)}.")
             else:
                 found.append(f"Failed ({plain(reason)}), and counted as missing: {some(clips, 5)}.")
         return found
@@ -282,5 +286,11 @@ class _Drawing:
                     stacklevel=3,
                 )
                 continue
-            drawn += zip(batch, images, strict=False)
+            drawn += [(clip, self._heard(image)) for clip, image in zip(batch, images, strict=False)]
         return drawn
+
+    def _heard(self, output: Any) -> Any:
+        """Give an output, but None for a sound that is silent: no file of one can be scored."""
+        if output is None or get_task(self.run.method.task).output != "audio":
+            return output
+        return None if np.abs(output[0]).max(initial=0) < SILENCE else output

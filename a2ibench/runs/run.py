@@ -7,6 +7,8 @@ from pathlib import Path
 from a2ibench.clips import ClipSet
 from a2ibench.media.image import save_image
 from a2ibench.metrics import Metric
+from a2ibench.pictures.buckets import plots, subtitle
+from a2ibench.pictures.lines import write_plots
 from a2ibench.pictures.sheets import contact_sheet
 from a2ibench.progress import Advance, Stage, silent
 from a2ibench.results import Result
@@ -125,7 +127,7 @@ def run_shard(
 
 
 def write_run(folder: Path, result: Result, clips: ClipSet, images: Outputs) -> None:
-    """Write what a run folder holds beside the images: ``result.json``, ``items.csv`` and ``contact.png``."""
+    """Write what a run folder holds beside the images: ``result.json``, ``items.csv``, ``contact.png``, plots."""
     result.save(folder / "result.json")
     result.write_items(folder / "items.csv")
     sheet = contact_sheet(
@@ -137,3 +139,4 @@ def write_run(folder: Path, result: Result, clips: ClipSet, images: Outputs) -> 
         method=result.method,
     )
     save_image(folder / "contact.png", sheet)
+    write_plots(folder, plots([(result.method, result)]), subtitle(result.suite, result.clips), replace=True)

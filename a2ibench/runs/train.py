@@ -27,6 +27,7 @@ def train_method(
     out: Path | None,
     *,
     settings: Mapping[str, Any],
+    weights: Mapping[str, Path] | None = None,
     device: str = "cpu",
     checkpoint_every: int = 200,
     fresh: bool = False,
@@ -46,6 +47,8 @@ def train_method(
         The training's folder; by default ``runs/SUITE/train-NAME``.
     settings
         Settings of the method's trainer that the user sets; they win over the suite's.
+    weights
+        The user's own files, by part, in the place of the suite's: an index, say.
     device, checkpoint_every, fresh, stage
         See the command's help.
 
@@ -58,7 +61,8 @@ def train_method(
     chosen = {**{key: value for key, value in suite.file.training.items() if key != "clips"}, **settings}
     if method.check:
         method.check(chosen)
-    parts, hashes = suite.method_parts(name, tuple(part for part in method.parts if part != method.trains), {})
+    frozen = tuple(part for part in method.parts if part != method.trains)
+    parts, hashes = suite.method_parts(name, frozen, weights or {})
     folder = out or Path("runs") / suite.name / f"train-{name}"
     check_writable(folder)
     clips = suite.clips(data or _own_clips(suite))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | None" = None) -> Board:
-    """Render a board again: ``README.md``, ``leaderboard.csv``, ``leaderboard.tex`` and ``index.html``.
+    """Render a board again: ``README.md``, ``leaderboard.csv``, ``leaderboard.tex``, ``index.html``, and its plots.
 
     Parameters
     ----------
@@ -32,7 +32,10 @@ def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | No
     """
     from a2ibench.board.lock import board_lock
     from a2ibench.files import check_writable
+    from a2ibench.pictures.buckets import subtitle
     from a2ibench.pictures.gallery import MOST_CLIPS, write_clips
+    from a2ibench.pictures.lines import write_plots
+    from a2ibench.show.buckets import board_plots
     from a2ibench.show.pages.board import board_page
     from a2ibench.show.tables import csv_table, latex_table, markdown_page
 
@@ -57,4 +60,6 @@ def write_board(folder: Path, *, metric: str | None = None, clips: "ClipSet | No
         }
         for name, text in files.items():
             write_text(folder / name, text)
+        drawn = board_plots(board, ranked.get(metric or "", ()))
+        write_plots(folder, drawn, subtitle(board.suite, board.clips), replace=True)
     return board

@@ -9,6 +9,7 @@ from a2ibench.board.load import Board, Entry, is_chance
 from a2ibench.board.standings import Standing
 from a2ibench.results import Clips, Result, Score
 from a2ibench.scoring.alike import marks
+from a2ibench.show.buckets import board_plots
 from a2ibench.show.numbers import format_score, format_value
 from a2ibench.tasks import tasks
 from a2ibench.text import csv_text, latex_text, markdown_text, plain
@@ -73,6 +74,13 @@ def outputs_marks(entry: Entry) -> list[str]:
     return found
 
 
+def index_mark(entry: Entry) -> list[str]:
+    """Say that a row looked up examples in an index that may hold clips of the test, as its options tell."""
+    if entry.result.options.get("index_with_test") is not True:
+        return []
+    return ["Examples were looked up in an index that may hold clips of the test (index_with_test)."]
+
+
 def _remarks(board: Board, entry: Entry) -> list[str]:
     """What a reader must know of a row, a sentence each, as plain text."""
     result, card = entry.result, entry.card
@@ -81,6 +89,7 @@ def _remarks(board: Board, entry: Entry) -> list[str]:
         found.append(f"{result.outputs_per_clip} images per clip; a clip's value is their mean.")
     if card.test_clips:
         found.append("Trained on the test clips.")
+    found += index_mark(entry)
     if card.text_labels:
         found.append("Reads the clips' text labels.")
     found += [mark for mark in outputs_marks(entry) if mark not in result.notes]
@@ -136,6 +145,8 @@ def markdown_page(board: Board, ranked: Ranked, metric: str | None) -> str:
     lines += [f"<sup>{number}</sup> {markdown_text(remark)}<br>" for remark, number in remarks.items()]
     if remarks:
         lines.append("")
+    for plot in board_plots(board, ranked[metric] if metric else ()):
+        lines += [f"![{markdown_text(plot.title)}]({plot.file})", ""]
     if metric is not None:
         lines += ["## How to read it", "", _LEGEND.format(metric=markdown_text(metric))]
         lines += ["The columns' signatures; what has another one is never in the same column:", ""]

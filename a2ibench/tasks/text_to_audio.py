@@ -13,7 +13,7 @@ TASKS = (
         reference="audio",
         output="audio",
         lead="How good does each method sound what a caption tells, also where it is rare, and is a difference luck?",
-        metrics=("FAD", "KL", "IS", "CLAP"),
+        metrics=("FAD", "KL", "IS", "CLAP", "CLAP.tail", "CLAP.many"),
         aspects={"rel": RELEVANCE, "ovr": QUALITY},
     ),
 )

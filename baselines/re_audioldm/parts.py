@@ -50,6 +50,11 @@ def pretrained(kind: Any, folder: Path, what: str) -> Any:
     return network
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Give the folder of a network, which may be that of a whole pipeline, as AudioLDM 2's, with `name` in it."""
+    return folder / name if (folder / name / "config.json").is_file() else folder
+
+
 def read_config(file: Path) -> dict[str, Any]:
     """Read a configuration of JSON; an empty one where there is none."""
     try:
@@ -268,7 +273,7 @@ class Codec:
     """From spectrograms to latents and back: AudioLDM's `AutoencoderKL`, or `Patches`; with the settings of both."""
 
     def __init__(self, part: Mapping[str, Any], device: str):
-        folder, self.device = Path(part["file"]), device
+        folder, self.device = inside(Path(part["file"]), "vae"), device
         self.mel = mel_config(read_config(folder / "mel.json"), folder / "mel.json")
         self.digest = folder_digest(folder)[:32] + ":1"
         self._patches: Patches | None = None
@@ -314,7 +319,7 @@ class Vocoder:
     def __init__(self, part: Mapping[str, Any], device: str):
         from transformers import SpeechT5HifiGan
 
-        folder = Path(part["file"])
+        folder = inside(Path(part["file"]), "vocoder")
         self._settings = read_config(folder / "griffin_lim.json")
         self._network = None if self._settings else pretrained(SpeechT5HifiGan, folder, "vocoder").to(device)
 

@@ -70,6 +70,22 @@ def test_an_index_that_holds_the_test(run_cli, suite, tmp_path):
     assert json.loads((tmp_path / "marked/run.json").read_text())["options"] == {"index_with_test": True}
 
 
+def test_train_with_an_index_of_ones_own(run_cli, suite, tmp_path, networks):
+    common = ("train", "re-audioldm", "--suite", suite, "--data", "corpus", "--steps", 1, "--batch-size", 2)
+    common = (*common, "--set", "size=tiny", "--out", "training")
+    absent = run_cli(*common)
+    assert absent.code == 2
+    assert "a2ibench index" in absent.sentence
+    for wrong, words in (("index=nowhere", "do not exist"), ("indx=x", "did you mean 'index'"), ("unet=x", "unet")):
+        refused = run_cli(*common, "--weights", wrong)
+        assert refused.code == 2
+        assert words in refused.sentence
+    trained = run_cli(*common, "--weights", f"index={networks['index']['file']}")
+    assert trained.code == 0, trained.err
+    assert list((tmp_path / "training").rglob("diffusion_pytorch_model.safetensors"))
+    assert f"--weights index={networks['index']['file']} --weights unet=" in trained.err
+
+
 def test_an_index_is_for_text_to_audio(run_cli, tmp_path):
     refused = run_cli("index", "--suite", "mini", "--data", ".", "--out", "index")
     assert refused.code == 2

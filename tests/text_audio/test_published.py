@@ -111,6 +111,16 @@ def test_autoencoder_and_vocoder(tmp_path):
     assert Vocoder({"file": tmp_path / "vocoder"}, "cpu")(mel, codec.mel).shape == (1, codec.mel.samples)
 
 
+def test_the_folder_of_a_whole_pipeline_is_one_too(networks, tmp_path):
+    import shutil
+
+    shutil.copytree(networks["codec"]["file"], tmp_path / "vae")
+    shutil.copytree(networks["vocoder"]["file"], tmp_path / "vocoder")
+    codec = Codec({"file": tmp_path}, "cpu")
+    assert codec.digest == Codec(networks["codec"], "cpu").digest
+    assert Vocoder({"file": tmp_path}, "cpu")(torch.zeros(1, 32, 16), codec.mel).shape == (1, codec.mel.samples)
+
+
 def test_the_published_lengths_are_the_defaults(networks):
     part = {"file": networks["t5"]["file"]}
     tokens, mask = TextTokens(part, "cpu")(["a bell"])

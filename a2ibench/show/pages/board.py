@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from a2ibench.clips import ClipSet
+from a2ibench.pictures.buckets import subtitle
 from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, Sprite, clip_sprites, load_previews, sample
 from a2ibench.results import Result
+from a2ibench.show.buckets import board_plots
 from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
+from a2ibench.show.pages.buckets import on_page
 from a2ibench.show.pages.media import PLAYED, Media, script_clips, script_task
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
-from a2ibench.show.tables import MOST_REMARKS, listed, outputs_marks, why_gone
+from a2ibench.show.tables import MOST_REMARKS, index_mark, listed, outputs_marks, why_gone
 from a2ibench.tasks import DEFAULT, Task, tasks
 from a2ibench.tasks import get as get_task
 
@@ -97,6 +100,7 @@ def board_page(
             for name, score in board.columns.items()
         ],
         rows=rows,
+        plots=on_page(board_plots(board, standings_by_metric.get(primary, ())), subtitle(board.suite, board.clips)),
         steps=len(STATES),
         ceilings=[_sanity(board, result) for result in board.sanity if not is_chance(result)],
         chance=[_sanity(board, result) for result in board.sanity if is_chance(result)],
@@ -189,6 +193,7 @@ def _footnotes(board: "Board", entry: "Entry") -> list[str]:
         notes.append(f"And {len(result.licences) - MOST_REMARKS} more licences in its result.json.")
     if entry.card.test_clips:
         notes.append("Trained on test clips, as its card says.")
+    notes += index_mark(entry)
     notes += outputs_marks(entry)
     apart = [score for score in board.apart(entry) if score.metric in board.columns]
     others = [score.metric for score in board.apart(entry) if score.metric not in board.columns]

@@ -11,9 +11,11 @@ from a2ibench.clips import Clip, ClipSet
 from a2ibench.metrics.aic import THRESHOLD, match_table
 from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.classes import class_means
+from a2ibench.pictures.buckets import plots, subtitle
 from a2ibench.pictures.gallery import clip_sprites, sample, sprite_of
 from a2ibench.results import Result, Score
 from a2ibench.show.pages import data_uri, render
+from a2ibench.show.pages.buckets import on_page
 from a2ibench.show.pages.media import BUDGET, PLAYED, SPRITES, Media, script_clips, script_task
 from a2ibench.show.pages.scores import cell, clip_values, head, like, scale_of, script_metric
 from a2ibench.tasks import DEFAULT, Task
@@ -130,6 +132,7 @@ def run_page(
         clips=result.clips.n,
         task=script_task(task),
         scores=[{**head(s), **cell(s, scale_of([s])), "n": s.n, "ceiling": like(s, s.ceiling)} for s in result.scores],
+        plots=on_page(plots([(result.method, result)]), subtitle(result.suite, result.clips)),
         primary=primary,
         columns=[head(scores[name]) for name in per_clip],
         classes=_classes(result, [scores[name] for name in per_clip], primary),

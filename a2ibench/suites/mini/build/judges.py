@@ -125,7 +125,7 @@ class Judges:
             bank = load_sounds(self.mini, split, SOUNDS if split == "train" else HELD_OUT)
             index += FIRST if split == "train" else 0
         wave: NDArray[np.float32] = bank[index].astype(np.float32) / np.float32(32767)
-        # As the suite's clips are kept, which costs what is high and quiet; generated sounds are not, nor is every other.
+        # As the suite keeps its clips, which costs what is high and quiet; generated ones, and every other, are whole.
         return squeezed(wave) if split == "validation" or index % 2 else wave
 
     def _kept(
