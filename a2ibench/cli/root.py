@@ -24,7 +24,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """The benchmark for making images from sound."""
+    """The benchmark for making images from sound, and sounds from video or text."""
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
