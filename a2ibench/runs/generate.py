@@ -291,6 +291,6 @@ class _Drawing:
 
     def _heard(self, output: Any) -> Any:
         """Give an output, but None for a sound that is silent: no file of one can be scored."""
-        if output is None or get_task(self.run.method.task).output != "audio":
+        if output is None or get_task(self.run.task).output != "audio":
             return output
         return None if np.abs(output[0]).max(initial=0) < SILENCE else output

@@ -173,7 +173,7 @@
   const player = (kind, source, label, frame, name) => {
     const absent = () => make("p", { class: "none" }, `The ${name} is not here.`);
     if (!source) return absent();
-    const audio = make(kind, { controls: "", preload: "none", src: source, "aria-label": label });
+    const audio = make(kind, { controls: "", preload: kind === "video" ? "metadata" : "none", src: source, "aria-label": label });
     audio.addEventListener("error", () => audio.replaceWith(absent()));
     if (kind !== "audio") return audio;
     const head = make("span", { class: "head", hidden: "" });
@@ -188,13 +188,28 @@
     return audio;
   };
 
-  document.addEventListener(
-    "play",
-    (event) => {
-      for (const audio of document.querySelectorAll("audio, video")) if (audio !== event.target) audio.pause();
+  // One player at a time; but a sound that is played beside a silent video takes the video along.
+  const taken = (sound) => (sound.tagName === "AUDIO" && data.task?.condition === "video" ? sound.closest(".card")?.querySelector("video") : null);
+  let led = null;
+  const follow = (sound) => {
+    const video = taken(sound);
+    if (video && video === led) video.currentTime = sound.currentTime;
+  };
+  const together = {
+    play: (sound) => {
+      if (sound === led) return;
+      const video = taken(sound);
+      led = video;
+      for (const other of document.querySelectorAll("audio, video")) if (other !== sound && other !== video) other.pause();
+      if (!video) return;
+      [video.muted, video.currentTime] = [true, sound.currentTime];
+      video.play().catch(() => (led = null));
     },
-    true,
-  );
+    pause: (sound) => taken(sound) === led && led?.pause(),
+    seeked: (sound) => follow(sound),
+    playing: (sound) => follow(sound), // a sound begins some time after it was asked to
+  };
+  for (const [name, act] of Object.entries(together)) document.addEventListener(name, (event) => act(event.target), true);
 
   // ------------------------------------------------------------------------------------------------- gallery
 
