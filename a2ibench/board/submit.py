@@ -14,6 +14,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Literal
 
+from PIL import Image
+
 from a2ibench.board.card import MethodCard, RunRecord, slug_of
 from a2ibench.board.lock import board_lock, tidy
 from a2ibench.board.outputs import Outputs
@@ -284,7 +286,8 @@ def write_pictures(folder: Path, outputs: Outputs, card: MethodCard, suite: str,
         per_class=1,
     )
     sheet.thumbnail((1400, 1400 * sheet.height))
-    save_image(folder / "contact.png", sheet)
+    # In 256 colours: a third of the bytes, and a board keeps one for each row.
+    save_image(folder / "contact.png", sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG))
     write_gallery(folder, clips, outputs.images)
 
 

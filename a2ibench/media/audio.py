@@ -118,13 +118,17 @@ def inspect_audio(path: Path) -> str:
     return sha256(sixteen_bits(wave).astype("<i2").tobytes()).hexdigest()
 
 
-def as_mp3(path: Path, rate: int = LOOK_RATE, seconds: float | None = None) -> bytes:
-    """Encode a sound, or its first seconds, as MP3: what every browser plays; equal sounds give equal bytes."""
+def as_mp3(path: Path, rate: int = LOOK_RATE, seconds: float | None = None, squeeze: float | None = None) -> bytes:
+    """Encode a sound, or its first seconds, as MP3: what every browser plays; equal sounds give equal bytes.
+
+    `squeeze` is how small, and how much worse, it may be: from 0 to 0.9; None leaves it to the library.
+    """
     import soundfile
 
     wave = read_audio(path, rate)
     buffer = BytesIO()
-    soundfile.write(buffer, wave if seconds is None else wave[: int(seconds * rate)], rate, format="MP3")
+    soundfile.write(buffer, wave if seconds is None else wave[: int(seconds * rate)], rate, format="MP3",
+                    compression_level=squeeze)  # fmt: skip
     return buffer.getvalue()
 
 

@@ -20,7 +20,7 @@ from a2ibench.pictures.tiles import is_wide, picture
 from a2ibench.tasks.base import MediumName
 
 MOST_CLIPS = 240
-MOST_PLAYED = 60
+MOST_PLAYED = 48
 """Of outputs that one hears or watches: a row's previews then take about a megabyte, and a page holds several rows."""
 COLUMNS = 16
 CLIP_SHEETS = ("reference", "condition")
@@ -117,7 +117,10 @@ def write_gallery(folder: Path, clips: ClipSet, images: Mapping[str, Sequence[Pa
     if clips.task.output == "audio" and shown:
         write_text(
             folder / "previews.json",
-            json.dumps({c: base64.b64encode(as_mp3(path, seconds=10)).decode() for c, path in shown.items()}) + "\n",
+            json.dumps(
+                {c: base64.b64encode(as_mp3(path, seconds=10, squeeze=0.9)).decode() for c, path in shown.items()}
+            )
+            + "\n",
         )
 
 
