@@ -308,6 +308,7 @@ def suites() -> dict[str, Path]:
     """
     files = sorted(_BUILT_IN.glob("*/*.toml"))
     found = {file.parent.name if file.name == "suite.toml" else file.stem: file for file in files}
+    found = dict(sorted(found.items()))
     for module in plugins():
         for file in map(Path, getattr(module, "SUITES", ())):
             name = read_suite_file(file).name
