@@ -27,6 +27,7 @@ COMMANDS = {
     "cache": "benchmarks/cache.py",
     "training": "benchmarks/training.py",
     "eval": "-m a2ibench eval --method audiotoken --out {out}/run",
+    "foleygen": "-m a2ibench eval --method foleygen --out {out}/run",
     "board": "benchmarks/board.py",
     "data": "benchmarks/data.py",
     "ratings": "benchmarks/ratings.py",

@@ -39,6 +39,8 @@ QUOTED = (
      "{f[on_the_fly_steps_per_second]:.3f} steps/s, computed in every step | {f[ratio]:.1f}×"),
     (BENCHMARKS, "ratings", "{low:.1%} to {high:.1%} | {usual_low:.0%} to {usual_high:.0%}, ±1.96·sd/√n"),
     (BENCHMARKS, "eval", "{r[cpu_seconds]:.0f} s, {r[peak_gib]:.1f} GiB | – | – | {r[wall_seconds]:.0f} s"),
+    (BENCHMARKS, "foleygen", "{r[cpu_seconds]:.0f} s, {r[peak_gib]:.1f} GiB | – | – | {r[wall_seconds]:.0f} s"),
+    (BENCHMARKS, "table1", "{r[cpu_seconds]:.0f} s, {r[peak_gib]:.1f} GiB | – | – | {r[wall_seconds]:.0f} s"),
     (VGGSOUND, "data", "{f[published_sizes_cpu_s]:.1f} CPU seconds"),
     (VGGSOUND, "data", "{f[decode_cpu_s]:.2f} CPU seconds"),
     (VGGSOUND, "data", "about {f[published_sizes_clips_per_core_hour]:,.0f} clips an hour on each core"),
