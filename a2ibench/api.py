@@ -20,7 +20,7 @@ from a2ibench.runs.executors import Executor
 from a2ibench.runs.features import UnitFeatures
 from a2ibench.runs.folder import check_folder, write_outputs
 from a2ibench.runs.pools import check_workers, open_workers
-from a2ibench.runs.prepare import Run, device_here, device_of, prepare
+from a2ibench.runs.prepare import Run, check_run, device_here, device_of, prepare
 from a2ibench.runs.run import generate_and_score, run_shard, write_run
 from a2ibench.runs.units import UNITS, Shard
 from a2ibench.scoring.sanity import sanity
@@ -255,6 +255,7 @@ def _plan(
     check_writable(folder)
     check_writable(cache_dir())
     if run:
+        check_run(run)
         check_folder(run, folder, fresh=fresh)
     if source and (folder / "run.json").exists():
         raise A2IBenchError(f"{folder} holds a method's run; give another name or folder for these scores.")

@@ -126,3 +126,17 @@ def test_reference_gives_the_real_sound(tmp_path):
     write_audio(tmp_path / "x.wav", wave, rate)
     assert run.task == "video-to-audio"
     assert np.allclose(read_audio(tmp_path / "x.wav", 16_000), read_audio(clip.file("audio"), 16_000), atol=1e-4)
+
+
+def test_an_attention_that_is_not_there_is_refused_before_any_work(run_cli):
+    told = run_cli("eval", "--method", "foleygen", "--set", "attention=nonsense")
+    assert told.code == 2
+    assert "choose one that is there (aligned" in told.sentence
+    assert "reference" not in told.err
+
+
+def test_sounds_for_a_suite_of_images_name_what_to_do(run_cli, tmp_path):
+    (tmp_path / "bee-00.wav").write_bytes(b"")
+    told = run_cli("eval", "--outputs", str(tmp_path))
+    assert told.code == 2
+    assert "name it with --suite" in told.sentence

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,12 +137,22 @@ def _read(
     if missing and (len(missing) == len(clips) or not allow_missing):
         problems.append(
             f"{source} lacks the {clips.task.noun}s of {len(missing)} of {len(clips)} clips, among them "
-            f"{_some(missing)}; add <clip_id>{get_medium(clips.task.output).suffixes[0]} for each."
+            f"{_some(missing)}; add <clip_id>{get_medium(clips.task.output).suffixes[0]} for each"
+            f"{_instead(inside, clips) if len(missing) == len(clips) else ''}."
         )
     hashes = _checked(images, get_medium(clips.task.output), problems, stage)
     # In an archive the user never sees the folder that it was unpacked to.
     said = tuple(problem.replace(str(folder), str(source)) for problem in problems)
     return Outputs(source, images, hashes, missing, card, run, said)
+
+
+def _instead(folder: Path, clips: ClipSet) -> str:
+    """Say where a folder holds outputs of another medium than the suite's task makes: it may be of another suite."""
+    suffixes = {file.suffix.lower() for file in islice(folder.glob("*"), 1000)}
+    for name in ("image", "audio"):
+        if name != clips.task.output and suffixes & {*get_medium(name).suffixes}:
+            return f" (some files are each {get_medium(name).noun}; if they are of another suite, name it with --suite)"
+    return ""
 
 
 def _kept(load: Callable[[Path], _Kept], path: Path, problems: list[str]) -> _Kept | None:

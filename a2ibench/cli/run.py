@@ -146,7 +146,7 @@ def generate(
     from a2ibench.runs.generate import check_units
     from a2ibench.runs.generate import generate as make_images
     from a2ibench.runs.pools import open_workers
-    from a2ibench.runs.prepare import device_of, prepare
+    from a2ibench.runs.prepare import check_run, device_of, prepare
     from a2ibench.scoring.scorer import check_clips
     from a2ibench.suites import default_suite, load_suite
 
@@ -154,6 +154,7 @@ def generate(
     loaded = load_suite(suite or default_suite(get_method(method).task))
     clips, _ = chosen_clips(loaded, data, limit)
     run = prepare(loaded, method, seed=seed, options=pairs(options), weights=paths(weights))
+    check_run(run)
     folder = out or run_folder(loaded, clips, method, data, limit)
     check_writable(folder)
     check_folder(run, folder, fresh=fresh)

@@ -83,6 +83,13 @@ def prepare(
     return Run(method, suite.id, seed, {**known, **(options or {})}, parts, hashes, licences, suite, weights or {})
 
 
+def check_run(run: Run) -> None:
+    """Refuse a run whose method can't do what its options ask for with the parts that there are."""
+    reason = run.method.lacks(run.parts, run.options) if run.method.lacks else None
+    if reason:
+        raise A2IBenchError(reason)
+
+
 def _check_option(name: str, value: Any, default: Any, least: int = 1) -> None:
     """Refuse a value of another kind than the option's default, before anything is loaded."""
     number = isinstance(value, int | float) and not isinstance(value, bool)

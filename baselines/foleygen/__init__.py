@@ -42,7 +42,8 @@ def _lacks(parts: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
     place, attention = Path(parts["foleygen"]["file"]), options["attention"]
     if not place.is_dir() or (place / f"{attention}.safetensors").is_file():
         return None
-    return f"The suite brings no FoleyGen with the attention {attention!r}."
+    there = ", ".join(sorted(file.stem for file in place.glob("*.safetensors"))) or "none"
+    return f"The suite brings no FoleyGen with the attention {attention!r}; choose one that is there ({there})."
 
 
 def read_attention(part: Mapping[str, Any], attention: str, encoder: str, device: str) -> "FoleyLm":
