@@ -277,7 +277,7 @@ def set_by_frequency(
 
 # --------------------------------------------------------------------------------------------- declarations
 
-_EVENTS = "events/events"
+EVENTS = "events/events"
 
 
 def known_kinds(rows: Features) -> tuple[list[list[int]], dict[int, float]]:
@@ -291,7 +291,7 @@ def known_kinds(rows: Features) -> tuple[list[list[int]], dict[int, float]]:
     """
     kinds: list[list[int]] = []
     frequency: dict[int, float] = {}
-    for heard in rows.per_clip(_EVENTS):
+    for heard in rows.per_clip(EVENTS):
         if heard.ndim != 2 or heard.shape[1] < 3:
             raise UndefinedError("the suite does not say how often each kind occurs in training")
         kinds.append(sorted({int(kind) for kind in heard[:, 0]}))
@@ -319,19 +319,6 @@ def values_per_clip(metric: Metric, rows: Features) -> FloatArray:
             raise UndefinedError("it has no worst value for a clip without an output")
         values[~given & ~np.isnan(values)] = metric.worst
     return values
-
-
-def _drop_of(metric: Metric, edges: Sequence[int]) -> Callable[[Features], SetStatistic]:
-    def statistic(rows: Features) -> SetStatistic:
-        kinds, frequency = known_kinds(rows)
-        found = by_frequency(
-            values_per_clip(metric, rows), kinds, frequency, edges=edges, higher_is_better=metric.higher_is_better
-        )
-        if found.drop is None:
-            raise UndefinedError("the clips' kinds are all in one bucket of frequency")
-        return SetStatistic(found.drop.value, found.drop.stderr, told(found))
-
-    return statistic
 
 
 def told(found: ByFrequency) -> dict[str, float]:
@@ -373,26 +360,74 @@ def read_buckets(extra: Mapping[str, float], edges: Sequence[int]) -> tuple[Buck
     return tuple(bucket(low, high) for low, high in zip(edges, (*edges[1:], inf), strict=True))
 
 
-def tail_metric(metric: Metric, edges: Sequence[int] = EDGES) -> Metric:
-    """Declare the drop of a per-clip metric from its most frequent to its rarest kinds, with the buckets beside it."""
+def drop_metric(
+    metric: Metric,
+    suffix: str,
+    edges: Sequence[int],
+    buckets: Callable[[Features, FloatArray], ByFrequency],
+    *,
+    summary: str,
+    over: str,
+    drop: str,
+    undefined: str,
+) -> Metric:
+    """Declare the drop of a per-clip metric from one end of some buckets to the other, with the buckets beside it.
+
+    Parameters
+    ----------
+    metric
+        The metric; the new one is called ``METRIC.suffix``.
+    suffix, edges
+        What it is called, and where its buckets begin.
+    buckets
+        Gives the buckets of the features and the metric's values, [N].
+    summary, over, drop
+        Its summary; what a bucket's score is a mean over, and from where to where it drops, for the signature.
+    undefined
+        Why there is no drop, where `buckets` finds none.
+
+    """
     check_edges(edges)
+
+    def statistic(rows: Features) -> SetStatistic:
+        found = buckets(rows, values_per_clip(metric, rows))
+        if found.drop is None:
+            raise UndefinedError(undefined)
+        return SetStatistic(found.drop.value, found.drop.stderr, told(found))
+
     return Metric(
-        name=f"{metric.name}{'-' if '.' in metric.name else '.'}tail",
+        name=f"{metric.name}{'-' if '.' in metric.name else '.'}{suffix}",
         version=metric.version,
-        needs=(*metric.needs, _EVENTS),
+        needs=(*metric.needs, EVENTS),
         least=max(2, metric.least),
-        summary=f"How much worse {metric.name} is for the rarest kinds than for the most frequent ones.",
+        summary=summary,
         higher_is_better=False,
         bounds=(-inf, inf),
         unit=metric.unit,
         digits=metric.digits,
-        options={**metric.options, "edges": ",".join(map(str, edges)), "over": "kinds", "drop": "head-tail"},
-        statistic=_drop_of(metric, edges),
+        options={**metric.options, "edges": ",".join(map(str, edges)), "over": over, "drop": drop},
+        statistic=statistic,
     )
 
 
-METRICS = tuple(
-    tail_metric(metric)
+def tail_metric(metric: Metric, edges: Sequence[int] = EDGES) -> Metric:
+    """Declare the drop of a per-clip metric from its most frequent to its rarest kinds, with the buckets beside it."""
+
+    def buckets(rows: Features, values: FloatArray) -> ByFrequency:
+        kinds, frequency = known_kinds(rows)
+        return by_frequency(values, kinds, frequency, edges=edges, higher_is_better=metric.higher_is_better)
+
+    return drop_metric(
+        metric, "tail", edges, buckets, over="kinds", drop="head-tail",
+        summary=f"How much worse {metric.name} is for the rarest kinds than for the most frequent ones.",
+        undefined="the clips' kinds are all in one bucket of frequency",
+    )  # fmt: skip
+
+
+DROPPING = tuple(
+    metric
     for metric in (*clap.METRICS, *events.METRICS, *kl.METRICS)
     if metric.name in ("CLAP", "CLAP.win", "EVENTS", "KL")
 )
+"""The metrics whose drops are declared."""
+METRICS = tuple(map(tail_metric, DROPPING))

@@ -6,15 +6,12 @@ than those of one: the difference is taken in each of 2,000 draws of clips, as f
 buckets stand beside it.
 """
 
-from collections.abc import Callable, Sequence
-from math import inf
+from collections.abc import Sequence
 
-from a2ibench.metrics import clap, events, kl
-from a2ibench.metrics.base import AnyArray, Features, Metric, SetStatistic, UndefinedError
-from a2ibench.metrics.frequency import ByFrequency, Drop, by_frequency, check_edges, told, values_per_clip
+from a2ibench.metrics.base import AnyArray, Features, FloatArray, Metric
+from a2ibench.metrics.frequency import DROPPING, EVENTS, ByFrequency, Drop, by_frequency, check_edges, drop_metric
 
 EDGES = (1, 2, 3)
-_EVENTS = "events/events"
 
 
 def by_events(
@@ -59,38 +56,17 @@ def by_events(
     return ByFrequency(buckets, turned, None)
 
 
-def _drop_of(metric: Metric, edges: Sequence[int]) -> Callable[[Features], SetStatistic]:
-    def statistic(rows: Features) -> SetStatistic:
-        found = by_events(
-            values_per_clip(metric, rows), rows.per_clip(_EVENTS), edges=edges, higher_is_better=metric.higher_is_better
-        )
-        if found.drop is None:
-            raise UndefinedError("all captions name about as many events")
-        return SetStatistic(found.drop.value, found.drop.stderr, told(found))
-
-    return statistic
-
-
 def many_metric(metric: Metric, edges: Sequence[int] = EDGES) -> Metric:
     """Declare how much worse a per-clip metric is for captions of many events, with the buckets beside it."""
-    check_edges(edges)
-    return Metric(
-        name=f"{metric.name}{'-' if '.' in metric.name else '.'}many",
-        version=metric.version,
-        needs=(*metric.needs, _EVENTS),
-        least=max(2, metric.least),
+
+    def buckets(rows: Features, values: FloatArray) -> ByFrequency:
+        return by_events(values, rows.per_clip(EVENTS), edges=edges, higher_is_better=metric.higher_is_better)
+
+    return drop_metric(
+        metric, "many", edges, buckets, over="clips", drop="few-many",
         summary=f"How much worse {metric.name} is for captions of many events than for those of one.",
-        higher_is_better=False,
-        bounds=(-inf, inf),
-        unit=metric.unit,
-        digits=metric.digits,
-        options={**metric.options, "edges": ",".join(map(str, edges)), "over": "clips", "drop": "few-many"},
-        statistic=_drop_of(metric, edges),
-    )
+        undefined="all captions name about as many events",
+    )  # fmt: skip
 
 
-METRICS = tuple(
-    many_metric(metric)
-    for metric in (*clap.METRICS, *events.METRICS, *kl.METRICS)
-    if metric.name in ("CLAP", "CLAP.win", "EVENTS", "KL")
-)
+METRICS = tuple(map(many_metric, DROPPING))

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from a2ibench.metrics.onsets import pairs
 from a2ibench.suites.mini import world
-from a2ibench.suites.mini.build.foley import FoleyBuild, energy_onsets, matches, onset_f1
+from a2ibench.suites.mini.build.foley import FoleyBuild, energy_onsets, onset_f1
 
 
 def test_matches_by_hand():
-    assert matches(np.array([0.5, 1.0, 2.0]), np.array([0.55, 1.2, 2.09])) == 2
-    assert matches(np.array([1.0, 1.05]), np.array([1.02])) == 1
-    assert matches(np.array([]), np.array([1.0])) == 0
+    assert pairs(np.array([0.5, 1.0, 2.0]), np.array([0.55, 1.2, 2.09])) == 2
+    assert pairs(np.array([1.0, 1.05]), np.array([1.02])) == 1
+    assert pairs(np.array([]), np.array([1.0])) == 0
 
 
 def test_onsets_of_clicks():

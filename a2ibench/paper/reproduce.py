@@ -185,7 +185,7 @@ def _prepared(
         reason = suite.unpublished(row.method, [part for part in method.parts if part not in own])
         if reason is None:
             run = prepare(suite, row.method, seed=seed, options=row.options, weights=own)
-            reason = method.lacks(run.parts, run.options) if method.lacks else None
+            reason = run.lacks
         if reason is None:
             runs[row.key] = run
         else:

@@ -20,6 +20,8 @@ from a2ibench.pictures.tiles import is_wide, picture
 from a2ibench.tasks.base import MediumName
 
 MOST_CLIPS = 240
+PLAYED = ("audio", "video")
+"""The media that a page plays."""
 MOST_PLAYED = 48
 """Of outputs that one hears or watches: a row's previews then take about a megabyte, and a page holds several rows."""
 COLUMNS = 16
@@ -89,7 +91,7 @@ class Sprite:
 
 def sample(clips: ClipSet) -> ClipSet:
     """Choose the clips that a gallery shows: always the same ones of a set, spread over its labels."""
-    return clips.spread(MOST_PLAYED if clips.task.output in ("audio", "video") else MOST_CLIPS)
+    return clips.spread(MOST_PLAYED if clips.task.output in PLAYED else MOST_CLIPS)
 
 
 def write_gallery(folder: Path, clips: ClipSet, images: Mapping[str, Sequence[Path]]) -> None:

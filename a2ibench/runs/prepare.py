@@ -34,6 +34,11 @@ class Run:
         """The name of the task: the method's, or the suite's where the method is of every task."""
         return self.method.task or (self.source.task.name if self.source else DEFAULT)
 
+    @property
+    def lacks(self) -> str | None:
+        """Why the method can't do what the options ask for with the parts that there are; None where it can."""
+        return self.method.lacks(self.parts, self.options) if self.method.lacks else None
+
     def record(self) -> dict[str, Any]:
         """Give what ``run.json`` keeps."""
         return {
@@ -85,9 +90,8 @@ def prepare(
 
 def check_run(run: Run) -> None:
     """Refuse a run whose method can't do what its options ask for with the parts that there are."""
-    reason = run.method.lacks(run.parts, run.options) if run.method.lacks else None
-    if reason:
-        raise A2IBenchError(reason)
+    if run.lacks:
+        raise A2IBenchError(run.lacks)
 
 
 def _check_option(name: str, value: Any, default: Any, least: int = 1) -> None:

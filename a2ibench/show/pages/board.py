@@ -10,13 +10,13 @@ import numpy as np
 
 from a2ibench.clips import ClipSet
 from a2ibench.pictures.buckets import subtitle
-from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, Sprite, clip_sprites, load_previews, sample
+from a2ibench.pictures.gallery import CLIP_SHEETS, MOST_CLIPS, PLAYED, Sprite, clip_sprites, load_previews, sample
 from a2ibench.results import Result
 from a2ibench.show.buckets import board_plots
 from a2ibench.show.numbers import format_score
 from a2ibench.show.pages import render
 from a2ibench.show.pages.buckets import on_page
-from a2ibench.show.pages.media import PLAYED, Media, script_clips, script_task
+from a2ibench.show.pages.media import Media, script_clips, script_task
 from a2ibench.show.pages.scores import Scale, cell, clip_values, head, plain_means, scale_of, script_metric, short
 from a2ibench.show.tables import MOST_REMARKS, index_mark, listed, outputs_marks, why_gone
 from a2ibench.tasks import DEFAULT, Task, tasks

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from a2ibench.clips import Clip
-from a2ibench.pictures.gallery import Sprite
+from a2ibench.pictures.gallery import PLAYED, Sprite
 from a2ibench.show.pages import data_uri
 from a2ibench.tasks import Task
 
@@ -102,10 +102,6 @@ class Media:
             return False
         self.room -= needed
         return True
-
-
-PLAYED = ("audio", "video")
-"""The media that a page plays."""
 
 
 def script_task(task: Task) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from a2ibench.metrics.aic import THRESHOLD, match_table
 from a2ibench.metrics.base import FloatArray
 from a2ibench.metrics.classes import class_means
 from a2ibench.pictures.buckets import plots, subtitle
-from a2ibench.pictures.gallery import clip_sprites, sample, sprite_of
+from a2ibench.pictures.gallery import PLAYED, clip_sprites, sample, sprite_of
 from a2ibench.results import Result, Score
 from a2ibench.show.pages import data_uri, render
 from a2ibench.show.pages.buckets import on_page
-from a2ibench.show.pages.media import BUDGET, PLAYED, SPRITES, Media, script_clips, script_task
+from a2ibench.show.pages.media import BUDGET, SPRITES, Media, script_clips, script_task
 from a2ibench.show.pages.scores import cell, clip_values, head, like, scale_of, script_metric
 from a2ibench.tasks import DEFAULT, Task
 from a2ibench.tasks import get as get_task

@@ -93,7 +93,7 @@ def _images_afresh(clips: "ClipSet", folder: Path) -> dict[str, dict[str, Path]]
         "kind": "drawn afresh: kind only",
     }
     drawn: dict[str, dict[str, Path]] = {name: {} for name in names.values()}
-    for number, clip_id in enumerate(clip.clip_id for clip in clips):
+    for number, clip_id in enumerate(clips.ids):
         fresh, scene = world.draw_scene("afresh", number), test_scenes()[clip_id]
         counted = world.Event(scene.kind, scene.count)
         scenes = {

@@ -28,6 +28,7 @@ from a2ibench.baselines.foleygen.train import lm_loss, set_scale
 from a2ibench.encoders.beats import Beats, fbank
 from a2ibench.encoders.clip import build_clip
 from a2ibench.files import write_bytes, write_text
+from a2ibench.metrics.onsets import f1
 from a2ibench.suites.mini import world
 from a2ibench.suites.mini.build.data import load_sounds
 from a2ibench.suites.mini.build.fit import fit
@@ -42,7 +43,6 @@ SIZES: dict[str, Any] = {
     "layers": 4, "width": 192, "heads": 4, "books": 4, "codes": 512, "code_rate": 50.0, "features": 128,
     "frame_rate": world.FRAME_RATE, "seconds": world.SECONDS,
 }  # fmt: skip
-TOLERANCE = 0.1
 CODE_FRAMES = 150
 
 
@@ -214,26 +214,12 @@ def energy_onsets(wave: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.sort(np.array(found))
 
 
-def matches(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> int:
-    """Count the most pairs of times, one of each, that are at most 0.1 s apart."""
-    i = j = pairs = 0
-    while i < len(found) and j < len(wanted):
-        if abs(found[i] - wanted[j]) <= TOLERANCE:
-            i, j, pairs = i + 1, j + 1, pairs + 1
-        elif found[i] < wanted[j]:
-            i += 1
-        else:
-            j += 1
-    return pairs
-
-
 def onset_f1(waves: Tensor, shift: int = 0) -> float:
     """Mean F1 of the onsets heard in sounds ``[n, samples]`` against those of validation scenes, `shift` further on."""
     shares = []
     for index, wave in enumerate(waves.numpy()):
         wanted = np.array(world.draw_scene("validation", (index + shift) % len(waves)).onsets)
-        found = energy_onsets(wave)
-        shares.append(2 * matches(found, wanted) / max(1, len(found) + len(wanted)))
+        shares.append(f1(energy_onsets(wave), wanted))
     return float(np.mean(shares))
 
 

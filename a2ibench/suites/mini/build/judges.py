@@ -28,7 +28,7 @@ from a2ibench.encoders.clip import build_clip
 from a2ibench.encoders.imagebind import ImageBindAudio, ImageBindConfig, preprocess
 from a2ibench.files import write_text
 from a2ibench.metrics.detections import onset_times
-from a2ibench.metrics.onsets import pairs
+from a2ibench.metrics.onsets import f1
 from a2ibench.suites.mini import world
 from a2ibench.suites.mini.build import perception, weights
 from a2ibench.suites.mini.build.clips import write_sound
@@ -252,8 +252,7 @@ class Judges:
         for scene, frames in zip(self.scenes("validation", HELD_OUT), heard, strict=True):
             kinds.append(frames.max(0).argmax() == scene.kind)
             found = onset_times(np.concatenate([times, frames], axis=1))
-            hits = pairs(found, np.array(scene.onsets))
-            shares.append(2 * hits / (len(found) + len(scene.onsets)))
+            shares.append(f1(found, np.array(scene.onsets)))
         return float(np.mean(kinds)), float(np.mean(shares))
 
     # ImageBind's vision tower: still images of many scenes (a video of a resting scene), and videos of fewer.
